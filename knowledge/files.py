@@ -1,0 +1,113 @@
+"""Durable files: a reader sees the old content or the new one, never a half."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from knowledge.errors import UserError
+
+Tick = Callable[[int, int, str], None]
+"""Progress of one stage: how many steps are done, of how many, and a short note."""
+
+
+def silent(done: int, total: int, note: str) -> None:
+    """A Tick that shows nothing."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` through a temporary file that is fsynced and renamed.
+
+    Raises UserError when the disk is full or the folder can't be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="", dir=path.parent, prefix=".writing-", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; NaN is refused, since no reader agrees on it."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that Twofold wrote; UserError when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read ({error}); delete it and run `twofold build` again") from error
+
+
+def make_folder(path: Path, fill: Callable[[Path], None]) -> Path:
+    """Create the folder `path` whole: `fill` writes into a temporary sibling that is renamed at the end.
+
+    A folder already there is left as it is: it was made whole by an earlier run. Interrupted at any
+    moment, `path` does not exist yet; what an earlier interruption left behind is cleared first.
+    """
+    if path.exists():
+        return path
+    temporary = path.with_name(f".making-{path.name}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        os.rename(temporary, path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise unwritable(path, error) from error
+    sync_folder(path.parent)
+    return path
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The line for a file that the system would not write."""
+    return UserError(f"{path}: can't be written ({error.strerror or error}); free some space or mend the "
+                     "permissions, then run the same command again: it carries on")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` durable, where the system allows it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # Windows has no folder handles; the rename itself is atomic there
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def hash_bytes(*parts: bytes | str) -> str:
+    """SHA-256 of the parts, each with its length, so that no two lists of parts share a hash."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, in the given order."""
+    return hash_bytes(*(part for path in paths for part in (path.name, path.read_bytes())))
