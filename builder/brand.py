@@ -1,0 +1,126 @@
+"""brand.yaml: who speaks, how, and the settings of the build; read and checked."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from knowledge.errors import UserError
+
+
+class Part(BaseModel):
+    """A block of brand.yaml; a misspelt key is refused, so that no setting is silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Voice(Part):
+    """How the brand speaks: what it does and doesn't, and what a reply must and must not hold."""
+
+    do: tuple[str, ...] = ()
+    dont: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    """Phrases that every reply holds word for word, such as the greeting and the sign-off."""
+    banned: tuple[str, ...] = ()
+    words: int | None = Field(None, ge=5, le=2000)
+    """The most words a reply may have."""
+    grade: float | None = Field(None, ge=1, le=20)
+    """The highest school grade (Flesch-Kincaid) that a reply may need."""
+
+
+class Model(Part):
+    """Which model answers."""
+
+    base: str = "smollm2-135m"
+    """The embedded model, or a path to a GGUF file."""
+    engine: str = Field("llama.cpp", pattern=r"^(llama\.cpp|transformers)$")
+    precision: str = Field("q8_0", pattern="^(q8_0|f16)$")
+    context: int = Field(2048, ge=256, le=131072)
+    """Tokens that prompt and reply may have together."""
+    reply_tokens: int = Field(120, ge=8, le=4096)
+
+
+class Retrieval(Part):
+    """How documents are cut and found."""
+
+    encoder: str = "all-MiniLM-L6-v2"
+    passage_tokens: int = Field(110, ge=20, le=2000)
+    found: int = Field(3, ge=1, le=20)
+    """How many passages the model is shown."""
+    false_answers: float = Field(0.1, gt=0, lt=1)
+    """The share of unanswerable questions that may be answered all the same; sets the threshold."""
+
+
+class Training(Part):
+    """How the adapter is made; the defaults suit 50 to 2,000 examples on a small model."""
+
+    epochs: int = Field(3, ge=1, le=100)
+    learning_rate: float = Field(4e-4, gt=0, lt=1)
+    batch: int = Field(8, ge=1, le=1024)
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: int = Field(32, ge=1, le=4096)
+    seed: int = 0
+    grounded: float = Field(1.0, ge=0, le=5)
+    """Rows with passages, for each example that a passage supports."""
+    replay: float = Field(0.1, ge=0, le=2)
+    """Rows of general talk in the base model's own words, for each example; they keep old abilities."""
+    abstaining: float = Field(0.0, ge=0, le=2)
+    """Rows whose passages don't answer, for each example; teaches small models to abstain at random."""
+
+
+class Brand(Part):
+    """Everything brand.yaml may say; name, persona and abstain alone are complete."""
+
+    name: str = Field(min_length=1)
+    persona: str = Field(min_length=1)
+    abstain: str = Field(min_length=1)
+    """The reply when the documents don't say."""
+    voice: Voice = Voice()
+    links: dict[str, str] = {}
+    colours: dict[str, str] = {}
+    model: Model = Model()
+    retrieval: Retrieval = Retrieval()
+    training: Training = Training()
+
+
+def read_brand(path: Path) -> Brand:
+    """Read and check a brand.yaml; UserError names file, line and key."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; `twofold new DIR` makes a workspace that already works") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: can't be read ({error}); save it as UTF-8 text") from None
+    try:
+        loaded = YAML(typ="rt").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{path}{line}: {problem}; mend the line (indentation, quotes, colons)") from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path}:1: holds no settings; it needs at least name, persona and abstain")
+    try:
+        return Brand.model_validate(loaded)
+    except ValidationError as error:
+        raise UserError(_first_fault(path, loaded, error)) from None
+
+
+def _first_fault(path: Path, loaded: Any, error: ValidationError) -> str:
+    """One line for the first fault that pydantic found, with the line of the key it concerns."""
+    fault = error.errors()[0]
+    keys = [str(key) for key in fault["loc"]]
+    line, place = 1, loaded
+    for key in fault["loc"]:
+        if isinstance(place, dict) and key in place:
+            line = place.lc.key(key)[0] + 1
+            place = place[key]
+    name = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
+        return f"{path}:{line}: unknown setting {name}; correct its name or remove it"
+    if fault["type"] == "missing":
+        return f"{path}:{line}: {name} is missing; add it"
+    return f"{path}:{line}: {name}: {fault['msg'].lower()}; correct the value"

@@ -1,0 +1,142 @@
+"""examples.jsonl and questions.jsonl: how the assistant speaks and how it is judged; read and checked."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knowledge.errors import UserError
+
+LONGEST_LINE = 1_000_000
+"""Characters; a longer line is a damaged file, not a conversation."""
+
+ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
+         "user": "user", "assistant": "assistant", "system": "system"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation that shows the voice: the last user's turn and the reply to learn."""
+
+    question: str
+    reply: str
+    history: tuple[tuple[str, str], ...]
+    """Earlier turns as (role, content); no system message."""
+    line: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question that judges; `facts` holds, for each fact, the spellings that count."""
+
+    question: str
+    answer: str
+    facts: tuple[tuple[str, ...], ...]
+    forbidden: tuple[str, ...]
+    source: str
+    offset: int | None
+    answerable: bool
+    paraphrases: tuple[str, ...]
+    group: str
+    line: int
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Read examples: OpenAI messages, ShareGPT, Alpaca, or a CSV of prompt and reply.
+
+    UserError names the line that fits none of them. A missing or empty file is no examples.
+    """
+    rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+    return [_example(row, f"{path}:{line}", line) for line, row in rows]
+
+
+def read_questions(path: Path) -> list[Question]:
+    """Read the questions that judge; all keys but `question` are optional."""
+    return [_question(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a JSONL file, with their line numbers; blank lines are passed over."""
+    if not path.exists():
+        return
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for line, text in enumerate(file, 1):
+                if not text.strip():
+                    continue
+                if len(text) > LONGEST_LINE:
+                    raise UserError(f"{path}:{line}: longer than {LONGEST_LINE:,} characters; split or remove it")
+                try:
+                    row = json.loads(text)
+                except (ValueError, RecursionError) as error:
+                    reason = getattr(error, "msg", "nested too deeply")
+                    raise UserError(f"{path}:{line}: broken JSON ({reason}); mend or remove the line") from None
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}:{line}: not a JSON object; write {{\"messages\": [...]}}")
+                yield line, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a CSV with a header, with their line numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                yield reader.line_num, dict(row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a UTF-8 CSV ({error}); save it as CSV UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
+
+
+def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
+    """The conversation of a row as (role, content), whatever format its keys tell."""
+    if "messages" in row or "conversations" in row:
+        turns = row.get("messages", row.get("conversations"))
+        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+            raise UserError(f"{place}: messages must be a list of objects with role and content; mend the line")
+        return [(ROLES.get(str(turn.get("role", turn.get("from"))), ""),
+                 str(turn.get("content", turn.get("value")) or "")) for turn in turns]
+    for asked, answered in (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"),
+                            ("question", "answer")):
+        if asked in row and answered in row:
+            more = str(row.get("input") or "")
+            user = str(row[asked] or "") + (f"\n\n{more}" if more else "")
+            return [("user", user), ("assistant", str(row[answered] or ""))]
+    raise UserError(f"{place}: keys {', '.join(map(str, row)) or '(none)'} fit no known format; write "
+                    '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}')
+
+
+def _example(row: dict[str, Any], place: str, line: int) -> Example:
+    turns = [turn for turn in _turns(row, place) if turn[0] != "system"]
+    roles = [role for role, _ in turns]
+    if len(turns) < 2 or roles != ["user", "assistant"] * (len(turns) // 2):
+        raise UserError(f"{place}: a conversation is user and assistant in turn, ending with the reply; mend the line")
+    if not all(content.strip() for _, content in turns):
+        raise UserError(f"{place}: a turn is empty; fill or remove the line")
+    return Example(turns[-2][1].strip(), turns[-1][1].strip(), tuple(turns[:-2]), line)
+
+
+def _question(row: dict[str, Any], place: str, line: int) -> Question:
+    text = row.get("question")
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{place}: question is missing or empty; every line needs one")
+    for key in ("facts", "forbidden", "paraphrases"):
+        if not isinstance(row.get(key, []), list):
+            raise UserError(f"{place}: {key} must be a list; write \"{key}\": [\"…\"]")
+    answerable = row.get("answerable", True)
+    if not isinstance(answerable, bool):
+        raise UserError(f"{place}: answerable must be true or false; correct it")
+    offset = row.get("offset")
+    if offset is not None and (not isinstance(offset, int) or offset < 0):
+        raise UserError(f"{place}: offset must be a character position in the document's text; correct it")
+    facts = tuple(tuple(map(str, fact)) if isinstance(fact, list) else (str(fact),) for fact in row.get("facts", []))
+    return Question(text.strip(), str(row.get("answer") or ""), facts, tuple(map(str, row.get("forbidden", []))),
+                    str(row.get("source") or ""), offset, answerable,
+                    tuple(map(str, row.get("paraphrases", []))), str(row.get("group") or f"line {line}"), line)

@@ -1,0 +1,1 @@
+"""The front doors: they parse and draw; they decide nothing."""
