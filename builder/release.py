@@ -1,0 +1,82 @@
+"""Releases: immutable, named builds of a workspace; which one is live, and which was."""
+
+from typing import Any
+
+from builder.workspace import Workspace
+from knowledge.errors import UserError
+from knowledge.files import hash_files, make_folder, read_json, write_json
+
+
+def freeze(workspace: Workspace) -> str:
+    """Name the current parts as a release candidate, and return its name.
+
+    A release holds the places of index, adapter and evaluation, a hash over their files, and a copy of
+    brand.yaml. Building again without a change returns the release that is already there.
+    """
+    state = workspace.current()
+    parts = {kind: folder.relative_to(workspace.built).as_posix()
+             for kind, folder in (("index", state.index), ("adapter", state.adapter),
+                                  ("evaluation", state.evaluation)) if folder}
+    if not parts:
+        raise UserError(f"{workspace.folder}: nothing is built; run `twofold build {workspace.folder}`")
+    brand = (workspace.folder / "brand.yaml").read_text(encoding="utf-8")
+    for name in names(workspace):
+        known = details(workspace, name)
+        if {kind: known.get(kind) for kind in parts} == parts and known["brand"] == brand:
+            return name
+    number = max((int(name[1:]) for name in names(workspace)), default=0) + 1
+    content = {"name": f"r{number:03d}", **parts, "brand": brand, "sha256": _hash(workspace, parts)}
+    make_folder(workspace.built / "releases" / f"r{number:03d}",
+                lambda folder: write_json(folder / "release.json", content))
+    return f"r{number:03d}"
+
+
+def names(workspace: Workspace) -> list[str]:
+    """The releases, oldest first."""
+    return sorted(path.parent.name for path in (workspace.built / "releases").glob("r*/release.json"))
+
+
+def details(workspace: Workspace, name: str) -> dict[str, Any]:
+    """What a release holds; UserError when there is none of this name."""
+    if name not in names(workspace):
+        known = ", ".join(names(workspace)) or "none yet; run `twofold build`"
+        raise UserError(f"{name}: no such release; there are: {known}")
+    loaded: dict[str, Any] = read_json(workspace.built / "releases" / name / "release.json")
+    return loaded
+
+
+def live_name(workspace: Workspace) -> str | None:
+    """The release that answers, or None while none was promoted."""
+    history = _history(workspace)
+    return history[-1] if history else None
+
+
+def promote(workspace: Workspace, name: str) -> None:
+    """Make a release live; UserError when its files are not what they were when it was frozen."""
+    known = details(workspace, name)
+    parts = {kind: known[kind] for kind in ("index", "adapter", "evaluation") if kind in known}
+    if _hash(workspace, parts) != known["sha256"]:
+        raise UserError(f"{name}: its files are missing or changed since it was built; run `twofold build` again")
+    history = _history(workspace)
+    if not history or history[-1] != name:
+        write_json(workspace.built / "live.json", [*history, name])
+
+
+def rollback(workspace: Workspace) -> str:
+    """Make the release live that was before, and return its name."""
+    history = _history(workspace)
+    if len(history) < 2:
+        raise UserError(f"{workspace.folder}: no earlier release was live; `twofold releases` lists what there is")
+    write_json(workspace.built / "live.json", history[:-1])
+    return history[-2]
+
+
+def _history(workspace: Workspace) -> list[str]:
+    path = workspace.built / "live.json"
+    return list(read_json(path)) if path.exists() else []
+
+
+def _hash(workspace: Workspace, parts: dict[str, str]) -> str:
+    files = [file for kind in sorted(parts) for file in sorted((workspace.built / parts[kind]).rglob("*"))
+             if file.is_file()]
+    return hash_files(files)

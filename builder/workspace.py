@@ -1,0 +1,90 @@
+"""One assistant's folder: what the user wrote, and where everything built from it lies."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from builder.brand import Brand, read_brand
+from builder.examples import Example, Question, read_examples, read_questions
+from knowledge.errors import UserError
+from knowledge.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class State:
+    """The built parts that belong together; None where a part isn't built."""
+
+    index: Path | None = None
+    adapter: Path | None = None
+    evaluation: Path | None = None
+
+
+class Workspace:
+    """A workspace folder. Reading is lazy, so that asking a question reads only what it needs.
+
+    Built parts lie in `.twofold/<kind>/<key>`, where the key is the hash of all that went in: a part is made
+    once, is never changed afterwards, and an interrupted build finds what is already made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder; UserError when it holds no brand.yaml."""
+        self.folder = folder
+        if not (folder / "brand.yaml").is_file():
+            raise UserError(f"{folder}: holds no brand.yaml; `twofold new {folder}` makes a workspace that works")
+
+    @cached_property
+    def brand(self) -> Brand:
+        """Who speaks, how, and the settings."""
+        return read_brand(self.folder / "brand.yaml")
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """How it speaks: examples.jsonl, or else examples.csv."""
+        lines, table = self.folder / "examples.jsonl", self.folder / "examples.csv"
+        return read_examples(table if table.exists() and not lines.exists() else lines)
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """How it is judged; never read by anything that trains, tunes or calibrates."""
+        return read_questions(self.folder / "questions.jsonl")
+
+    @property
+    def built(self) -> Path:
+        """The folder of everything built; safe to delete."""
+        return self.folder / ".twofold"
+
+    def place(self, kind: str, key: str) -> Path:
+        """Where the built part of this kind and key lies."""
+        return self.built / kind / key[:16]
+
+    def current(self) -> State:
+        """The parts that the last build made."""
+        return self._state(self.built / "current.json")
+
+    def live(self) -> State:
+        """The parts that answer: those of the live release, else those of the last build."""
+        from builder.release import live_name
+
+        name = live_name(self)
+        return self._state(self.built / "releases" / name / "release.json") if name else self.current()
+
+    def use(self, kind: str, folder: Path | None) -> None:
+        """Record `folder` as the current part of this kind (index, adapter or evaluation)."""
+        path = self.built / "current.json"
+        state = read_json(path) if path.exists() else {}
+        state[kind] = folder.relative_to(self.built).as_posix() if folder else None
+        write_json(path, state)
+
+    def report(self) -> dict[str, Any] | None:
+        """The last evaluation as data, or None where there is none."""
+        folder = self.current().evaluation
+        loaded: dict[str, Any] | None = read_json(folder / "report.json") if folder else None
+        return loaded
+
+    def _state(self, path: Path) -> State:
+        if not path.exists():
+            return State()
+        parts = read_json(path)
+        found = {kind: self.built / parts[kind] for kind in ("index", "adapter", "evaluation") if parts.get(kind)}
+        return State(**{kind: folder for kind, folder in found.items() if folder.is_dir()})
