@@ -113,7 +113,8 @@ def _first_fault(path: Path, loaded: Any, error: ValidationError) -> str:
     """One line for the first fault that pydantic found, with the line of the key it concerns."""
     fault = error.errors()[0]
     keys = [str(key) for key in fault["loc"]]
-    line, place = 1, loaded
+    line = 1
+    place: Any = loaded
     for key in fault["loc"]:
         if isinstance(place, dict) and key in place:
             line = place.lc.key(key)[0] + 1

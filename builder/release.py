@@ -54,7 +54,7 @@ def live_name(workspace: Workspace) -> str | None:
 def promote(workspace: Workspace, name: str) -> None:
     """Make a release live; UserError when its files are not what they were when it was frozen."""
     known = details(workspace, name)
-    parts = {kind: known[kind] for kind in ("index", "adapter", "evaluation") if kind in known}
+    parts: dict[str, str] = {kind: known[kind] for kind in ("index", "adapter", "evaluation") if kind in known}
     if _hash(workspace, parts) != known["sha256"]:
         raise UserError(f"{name}: its files are missing or changed since it was built; run `twofold build` again")
     history = _history(workspace)

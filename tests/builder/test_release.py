@@ -1,0 +1,51 @@
+"""Releases: immutable and named, promoted and rolled back as one unit."""
+
+import pytest
+
+from builder import release
+from builder.workspace import Workspace
+from knowledge.errors import UserError
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    (tmp_path / "brand.yaml").write_text("name: Acme\npersona: Helps.\nabstain: No.\n")
+    return Workspace(tmp_path)
+
+
+def build(workspace, key):
+    folder = workspace.place("index", key)
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text(key)
+    workspace.use("index", folder)
+    return folder
+
+
+def test_promote_and_roll_back(workspace):
+    first = build(workspace, "a" * 20)
+    assert release.freeze(workspace) == release.freeze(workspace) == "r001"
+    release.promote(workspace, "r001")
+    second = build(workspace, "b" * 20)
+    assert release.freeze(workspace) == "r002"
+    assert (workspace.live().index, workspace.current().index) == (first, second)
+    release.promote(workspace, "r002")
+    assert workspace.live().index == second
+    assert release.rollback(workspace) == "r001" and workspace.live().index == first
+    with pytest.raises(UserError, match="no earlier release"):
+        release.rollback(workspace)
+
+
+def test_a_release_whose_files_changed_is_refused(workspace):
+    folder = build(workspace, "a" * 20)
+    name = release.freeze(workspace)
+    (folder / "index.json").write_text("tampered")
+    with pytest.raises(UserError, match="changed since it was built"):
+        release.promote(workspace, name)
+    assert release.live_name(workspace) is None
+
+
+def test_nothing_built_and_unknown_names_are_one_line(workspace):
+    with pytest.raises(UserError, match="twofold build"):
+        release.freeze(workspace)
+    with pytest.raises(UserError, match="no such release"):
+        release.promote(workspace, "r009")

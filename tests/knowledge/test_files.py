@@ -1,0 +1,59 @@
+"""Durable files: the old content or the new, never a half."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge.errors import UserError
+from knowledge.files import hash_bytes, make_folder, read_json, write_json, write_text
+
+
+def test_text_comes_back_and_leaves_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "a" / "b.txt", "line\r\nä")
+    assert (tmp_path / "a" / "b.txt").read_bytes() == "line\r\nä".encode()
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_not_a_number_is_refused_and_the_old_file_stays(tmp_path):
+    write_json(tmp_path / "a.json", {"value": 1})
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"value": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"value": 1}
+
+
+def test_damaged_json_is_one_line(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError) as error:
+        read_json(tmp_path / "a.json")
+    assert "a.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_folder_that_fails_half_way_does_not_exist(tmp_path):
+    def fill(folder):
+        (folder / "one").write_text("1")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left"):
+        make_folder(tmp_path / "made", fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_in_the_middle_the_folder_is_made_anew(tmp_path):
+    code = ("import os, signal; from pathlib import Path; from knowledge.files import make_folder\n"
+            "def fill(folder):\n (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)\n"
+            f"make_folder(Path({str(tmp_path / 'made')!r}), fill)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=os.getcwd())
+    assert done.returncode == -signal.SIGKILL and not (tmp_path / "made").exists()
+    make_folder(tmp_path / "made", lambda folder: (folder / "whole").write_text("y"))
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["whole"]
+    assert [folder.name for folder in tmp_path.iterdir()] == ["made"]
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_two_lists_share_a_hash_only_when_they_are_equal(left, right):
+    assert (hash_bytes(*left) == hash_bytes(*right)) == (left == right)
