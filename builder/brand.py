@@ -114,9 +114,9 @@ def _first_fault(path: Path, loaded: Any, error: ValidationError) -> str:
     fault = error.errors()[0]
     keys = [str(key) for key in fault["loc"]]
     line = 1
-    place: Any = loaded
+    place: Any = loaded  # a ruamel map, which knows the lines of its keys
     for key in fault["loc"]:
-        if isinstance(place, dict) and key in place:
+        if hasattr(place, "lc") and key in place:
             line = place.lc.key(key)[0] + 1
             place = place[key]
     name = ".".join(keys)

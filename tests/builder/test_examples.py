@@ -7,7 +7,8 @@ import pytest
 from builder.examples import read_examples, read_questions
 from knowledge.errors import UserError
 
-TURNS = [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yo!"}]
+TURNS = [{"role": "system", "content": "s"},
+         {"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yo!"}]
 
 
 @pytest.mark.parametrize("row", [
