@@ -1,0 +1,138 @@
+"""Messages to a reply, by llama.cpp in process: one loaded model, the adapter switched per request."""
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from builder.decoding import Guard
+from builder.render import Message, to_prompt
+from builder.weights import Base
+from knowledge.errors import UserError
+
+Emit = Callable[[str], bool | None]
+"""Gets a reply's text piece by piece; returns True to stop it."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a reply is drawn from the model; the same for all systems."""
+
+    most_tokens: int = 120
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A reply's text, what it cost, and why it ended: stop, length, loop or cancelled."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+    finish: str
+
+
+class Engine(Protocol):
+    """Whatever turns messages into a reply, with the adapter on or off."""
+
+    slots: int
+
+    def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
+                 emit: Emit | None = None) -> Generated:
+        """Make one reply; blocks until it is whole. May be called from `slots` threads at once."""
+
+
+class LlamaEngine:
+    """llama.cpp over a GGUF base and, where there is one, a LoRA GGUF."""
+
+    def __init__(self, base: Base, adapter: Path | None = None, slots: int = 1, context: int = 2048) -> None:
+        """Load the weights; `context` is the tokens of prompt and reply together, for each of `slots` at once."""
+        import xllamacpp
+        from tokenizers import Tokenizer
+
+        self.slots = slots
+        self._context, self._adapter, self._template = context, adapter, base.template
+        self._tokenizer = Tokenizer.from_file(str(base.tokenizer))
+        settings = xllamacpp.CommonParams()
+        settings.model.path = str(base.gguf)
+        settings.n_ctx, settings.n_parallel = context * slots, slots
+        settings.kv_unified = False
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+        settings.warmup, settings.fit_params, settings.ui = False, False, False
+        settings.cache_ram_mib = 0
+        settings.verbosity = -1
+        settings.api_keys = [secrets.token_hex(32)]  # llama.cpp listens on loopback; nobody else may ask it
+        if adapter:
+            lora = xllamacpp.CommonAdapterLoraInfo()
+            lora.path, lora.scale = str(adapter), 1.0
+            settings.lora_adapters, settings.lora_init_without_apply = [lora], True
+        try:
+            with _quiet():
+                self._server = xllamacpp.Server(settings)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"{adapter or base.gguf}: llama.cpp can't load it ({error}); delete it and build again") \
+                from None
+
+    def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
+                 emit: Emit | None = None) -> Generated:
+        """Make one reply; UserError when the prompt leaves no room for it."""
+        ids = self._tokenizer.encode(to_prompt(messages, self._template), add_special_tokens=False).ids
+        if len(ids) + decoding.most_tokens > self._context:
+            raise UserError(f"the prompt has {len(ids)} tokens and leaves no room for {decoding.most_tokens} of reply "
+                            f"in {self._context}; raise model.context or lower retrieval.found in brand.yaml")
+        reading = _Reading(emit)
+        request: dict[str, Any] = {"prompt": ids, "n_predict": decoding.most_tokens, "stream": True,
+                                   "temperature": decoding.temperature, "seed": decoding.seed, "cache_prompt": True}
+        if self._adapter:
+            request["lora"] = [{"id": 0, "scale": 1.0 if tuned else 0.0}]
+        start = time.perf_counter()
+        self._server.handle_completions(request, reading.take)
+        text, finish = reading.guard.finish("cancelled" if reading.cancelled else reading.finish)
+        reading.show(text[len(reading.shown.lstrip()):] if finish in ("stop", "length") else "")
+        return Generated(text, reading.tokens, len(ids), time.perf_counter() - start, finish)
+
+
+class _Reading:
+    """One reply as it streams out of llama.cpp."""
+
+    def __init__(self, emit: Emit | None) -> None:
+        self.guard, self.shown = Guard(), ""
+        self.finish, self.tokens, self.cancelled = "stop", 0, False
+        self._emit = emit
+
+    def take(self, chunk: Any) -> bool:
+        """Take one chunk; True stops the stream."""
+        if "error" in chunk:
+            raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
+        choice = chunk["choices"][0]
+        self.finish = choice.get("finish_reason") or self.finish
+        self.tokens = chunk.get("usage", {}).get("completion_tokens", self.tokens + 1)
+        self.show(self.guard.feed(choice["text"]))
+        return self.guard.looped or self.cancelled
+
+    def show(self, text: str) -> None:
+        """Pass text on to the reader, without the space that models like to begin with."""
+        text = text if self.shown else text.lstrip()
+        if text:
+            self.shown += text
+            if self._emit and self._emit(text):
+                self.cancelled = True
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep llama.cpp's own chatter off the terminal while it loads; failures still raise."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

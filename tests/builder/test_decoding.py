@@ -1,0 +1,49 @@
+"""A reply that repeats itself is stopped, others pass unchanged, however the stream was cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.decoding import LOOP, Guard, whole_sentences
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f"]), max_size=40)
+
+
+def read(text, size, finish="stop"):
+    guard, shown = Guard(), ""
+    for start in range(0, len(text), size):
+        shown += guard.feed(text[start : start + size])
+        if guard.looped:
+            break
+    final, why = guard.finish(finish)
+    return shown, final, why
+
+
+def loops(words):
+    """Slow and obvious: LOOP words in a row that stand earlier without overlap."""
+    return any(words[i : i + LOOP] == words[j : j + LOOP]
+               for i in range(len(words) - LOOP + 1) for j in range(i + LOOP, len(words) - LOOP + 1))
+
+
+@given(WORDS, st.integers(1, 9))
+def test_only_a_reply_that_loops_is_stopped(words, size):
+    shown, final, why = read(" ".join(words), size)
+    assert (why == "loop") == loops(words)
+    assert final.startswith(shown.strip()) and " ".join(words).startswith(final)
+    if why == "stop":
+        assert final == " ".join(words)
+
+
+@given(WORDS, st.integers(1, 9), st.integers(1, 9))
+def test_the_cut_of_the_stream_does_not_matter(words, one, other):
+    assert read(" ".join(words), one)[1:] == read(" ".join(words), other)[1:]
+
+
+def test_a_loop_is_not_shown():
+    shown, final, why = read("Start here. " + "Stay well, your friends at the old harbor. " * 4, 3)
+    assert (final, why) == ("Start here. Stay well, your friends at the old harbor.", "loop")
+    assert shown.strip() == final
+
+
+def test_a_reply_cut_by_the_limit_ends_with_a_whole_sentence():
+    assert read("One is 1.5 m. Two is", 4, "length")[1:] == ("One is 1.5 m.", "length")
+    assert whole_sentences("no end") == "no end"
