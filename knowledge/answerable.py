@@ -1,0 +1,168 @@
+"""Found passages to the probability that they answer the question; learned from the documents alone."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowledge.files import Tick, read_json, silent, write_json
+from knowledge.index import Found, Index
+from knowledge.passages import SENTENCE, Passage
+from knowledge.words import WORD, stems
+
+LOOK = 5
+"""How many of the found passages the judgement looks at."""
+FEWEST = 8
+"""Passages; below this nothing can be learned and a fixed curve over the best cosine decides."""
+SAMPLE = 400
+"""Passages that pseudo-questions are made from, at most."""
+REFUSED = 0.15
+"""The share of answerable pseudo-questions that may be refused, whatever the wish for few false answers."""
+Features = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answerability:
+    """A logistic curve over what was found, and the probability from which a question is answered."""
+
+    weights: tuple[float, ...]
+    bias: float
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    threshold: float
+    rarity: dict[str, float]
+    """Of each stem: the logarithm of passages over those that hold it."""
+    quality: dict[str, float]
+    """How well it did on pseudo-questions that it wasn't fitted on."""
+
+    def probability(self, question: str, found: Sequence[Found]) -> float:
+        """The probability, 0 to 1, that the found passages answer the question."""
+        if not found:
+            return 0.0
+        values = (features(question, found, self.rarity) - np.array(self.means)) / np.array(self.scales)
+        return 1 / (1 + exp(-float(values @ np.array(self.weights) + self.bias)))
+
+    def save(self, folder: Path) -> None:
+        """Write answerable.json into an index folder."""
+        write_json(folder / "answerable.json", self.__dict__)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Answerability":
+        """Read what `save` wrote."""
+        kept: dict[str, Any] = read_json(folder / "answerable.json")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+
+
+def features(question: str, found: Sequence[Found], rarity: dict[str, float]) -> Features:
+    """What tells whether passages answer: nearness, its lead, and how much of the question's words they hold."""
+    cosines = sorted((one.cosine for one in found[:LOOK]), reverse=True)
+    rest = cosines[1:] or [0.0]
+    nearest = max(found[:LOOK], key=lambda one: one.cosine)
+    return np.array([cosines[0], cosines[0] - sum(rest) / len(rest),
+                     _covered(question, [nearest], rarity), _covered(question, found[:LOOK], rarity),
+                     float(nearest is found[0]), max(_covered(question, [one], rarity) for one in found[:LOOK])])
+
+
+def _covered(question: str, found: Sequence[Found], rarity: dict[str, float]) -> float:
+    """The share of the question's content words, weighted by their rarity, that stand in the passages."""
+    unseen = max(rarity.values(), default=1.0)
+    asked = {stem: rarity.get(stem, unseen) for stem in stems(question)}
+    if not asked:
+        return 0.0
+    held = {stem for one in found for stem in stems(one.passage.indexed)}
+    return sum(weight for stem, weight in asked.items() if stem in held) / sum(asked.values())
+
+
+def fit(index: Index, false_answers: float = 0.1, seed: int = 0, tick: Tick = silent) -> Answerability:
+    """Learn from the index's own passages when found passages answer a question.
+
+    Pseudo-questions are made from passages. Found with the index as it is, they are answered; found with
+    their own passage left out they are near misses; questions about anything else are strangers. The threshold lets
+    through `false_answers` of those that aren't answered, as long as that refuses no more than REFUSED of the others.
+    """
+    held = [set(stems(passage.indexed)) for passage in index.passages]
+    counts = Counter(stem for stems_ in held for stem in stems_)
+    rarity = {stem: log((len(held) + 1) / count) for stem, count in counts.items()}
+    if len(index.passages) < FEWEST:
+        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, rarity, {})
+    rows, labels, groups = _pseudo(index, rarity, random.Random(seed), tick)
+    return _fitted(rows, labels, groups, false_answers, rarity)
+
+
+def _pseudo(index: Index, rarity: dict[str, float], chance: random.Random, tick: Tick) -> tuple[Features, Features,
+                                                                                               list[int]]:
+    """Features, labels and groups (a passage and its near miss share one) of pseudo-questions and strangers."""
+    chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
+    rows, labels, groups = [], [], []
+    for done, number in enumerate(chosen, 1):
+        passage = index.passages[number]
+        section = {other for other, one in enumerate(index.passages)
+                   if (one.document, one.heading) == (passage.document, passage.heading)}
+        for asked in _asked(passage, chance):
+            for label, hidden in ((1, frozenset[int]()), (0, frozenset(section))):
+                found = index.search(asked, LOOK, hidden)
+                if found:
+                    rows.append(features(asked, found, rarity))
+                    labels.append(label)
+                    groups.append(number)
+        tick(done, len(chosen), "learning what it can answer")
+    for stranger in _strangers():
+        rows.append(features(stranger, index.search(stranger, LOOK), rarity))
+        labels.append(0)
+        groups.append(-1 - len(groups))
+    return np.array(rows), np.array(labels, dtype=np.float64), groups
+
+
+def _asked(passage: Passage, chance: random.Random) -> list[str]:
+    """Up to two questions that a passage answers, worded less well than it is: some of a sentence's words, shuffled
+    out, and its heading's, if that asks."""
+    asked = []
+    last = passage.heading.split(" > ")[-1]
+    if last.endswith("?"):
+        asked.append(_worn(last, chance, 0.3))
+    sentences = [match.group() for match in SENTENCE.finditer(passage.text) if len(stems(match.group())) >= 4]
+    if sentences:
+        about = f"{last} " if chance.random() < 0.5 else ""
+        asked.append(about + _worn(chance.choice(sentences), chance, 0.5))
+    return asked
+
+
+def _worn(text: str, chance: random.Random, lost: float) -> str:
+    """The text with each word lost at random, at most a dozen kept: people ask in fewer and other words."""
+    words = WORD.findall(text)
+    kept = [word for word in words if chance.random() >= lost] or words
+    start = chance.randrange(max(1, len(kept) - 11))
+    return " ".join(kept[start:start + 12])
+
+
+def _strangers() -> list[str]:
+    """Questions about anything in the world, none of them anybody's documents."""
+    return files("knowledge").joinpath("strangers.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _fitted(rows: Features, labels: Features, groups: list[int], false_answers: float,
+            rarity: dict[str, float]) -> Answerability:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    means, scales = rows.mean(0), np.maximum(rows.std(0), 1e-6)
+    scaled = (rows - means) / scales
+    folds = GroupKFold(min(5, len(set(groups))))
+    unseen = cross_val_predict(LogisticRegression(), scaled, labels, groups=groups, cv=folds,
+                               method="predict_proba")[:, 1]
+    wished = float(np.quantile(unseen[labels == 0], 1 - false_answers))
+    threshold = min(wished, float(np.quantile(unseen[labels == 1], REFUSED)))
+    model = LogisticRegression().fit(scaled, labels)
+    quality = {"auroc": float(roc_auc_score(labels, unseen)), "brier": float(brier_score_loss(labels, unseen)),
+               "refused_answerable": float((unseen[labels == 1] < threshold).mean()),
+               "answered_unanswerable": float((unseen[labels == 0] >= threshold).mean()), "n": float(len(labels))}
+    return Answerability(tuple(map(float, model.coef_[0])), float(model.intercept_[0]), tuple(map(float, means)),
+                         tuple(map(float, scales)), threshold, rarity, quality)

@@ -1,0 +1,37 @@
+"""A question to the passages found for it, and whether they answer it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.answerable import LOOK, Answerability
+from knowledge.encoder import Encoder
+from knowledge.index import Found, Index
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found for a question, best first, and whether it answers it."""
+
+    found: tuple[Found, ...]
+    probability: float
+    """That what was found answers the question."""
+    answerable: bool
+
+
+class Retriever:
+    """Finds passages and judges them; the same for every system that retrieves."""
+
+    def __init__(self, index: Index, answerability: Answerability, count: int = 3) -> None:
+        """`count` is how many passages are found."""
+        self.index, self.answerability, self.count = index, answerability, count
+
+    @classmethod
+    def open(cls, folder: Path, encoder: Encoder, count: int = 3) -> "Retriever":
+        """Open an index folder that holds a fitted answerability."""
+        return cls(Index.open(folder, encoder), Answerability.open(folder), count)
+
+    def find(self, question: str) -> Finding:
+        """The best passages for a question, and the probability that they answer it."""
+        found = self.index.search(question, max(self.count, LOOK))
+        probability = self.answerability.probability(question, found)
+        return Finding(tuple(found[: self.count]), probability, probability >= self.answerability.threshold)
