@@ -57,7 +57,9 @@ class Answerability:
     def open(cls, folder: Path) -> "Answerability":
         """Read what `save` wrote."""
         kept: dict[str, Any] = read_json(folder / "answerable.json")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+        for name in ("weights", "means", "scales"):
+            kept[name] = tuple(kept[name])
+        return cls(**kept)
 
 
 def features(question: str, found: Sequence[Found], rarity: dict[str, float]) -> Features:
