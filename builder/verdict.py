@@ -1,0 +1,125 @@
+"""A report's figures to its verdict: what each half earned, in plain words, by fixed rules."""
+
+from typing import Any
+
+Report = dict[str, Any]
+"""The evaluation's report, or a part of it that holds systems, differences and groups."""
+
+FEWEST = 10
+"""Questions, and groups of them; with fewer nothing can be told."""
+
+TOO_COARSE = 0.2
+"""Where only a larger difference would have been seen, seeing none says nothing."""
+
+FEW_GROUPS = 20
+"""Groups; with fewer the bootstrap's intervals are too narrow."""
+
+HALVES = {"retrieval": ("facts", (("hybrid", "fine-tune-only"), ("rag-only", "prompt-only")), "rag-only", "index"),
+          "fine-tuning": ("tone", (("hybrid", "rag-only"), ("fine-tune-only", "prompt-only")), "fine-tune-only",
+                          "adapter")}
+"""For each half: the score it is there for, the pairs that show it, a system that has it, and what it is."""
+
+
+def verdict(report: Report) -> tuple[str, dict[str, str]]:
+    """The verdict in 2 to 5 sentences, and for each half: earned, nothing, harmed or cannot tell.
+
+    Retrieval is judged on facts, fine-tuning on tone: earned when one of its two differences is better after
+    Holm's correction and none is worse. Fine-tuning that makes facts worse has harmed, whatever it did for tone;
+    for retrieval a loss of tone is said but is no harm, since a right answer in a flat tone is still right.
+    """
+    states, sentences = {}, []
+    for half in HALVES:
+        states[half], sentence = _half(report, half)
+        sentences.append(sentence)
+    harmed, sentence = _facts_after_tuning(report)
+    if harmed:
+        states["fine-tuning"] = "harmed"
+    sentences += [sentence, _tone_after_retrieval(report), _caution(report)]
+    return " ".join(filter(None, sentences)), states
+
+
+def _half(report: Report, half: str) -> tuple[str, str]:
+    score, pairs, system, part = HALVES[half]
+    name = half.capitalize()
+    if system not in report["systems"]:
+        return "cannot tell", f"{name} cannot be judged, since there is no {part}."
+    found = [one for pair in pairs if (one := _difference(report, score, *pair))]
+    enough = [one for one in found if min(one["n"], one["groups"]) >= FEWEST]
+    if not enough:
+        most = max(found, key=lambda one: min(one["n"], one["groups"]), default={"n": 0, "groups": 0})
+        return "cannot tell", (f"{name} cannot be judged on {score}: {most['n']} scored questions in "
+                               f"{most['groups']} groups are too few, {FEWEST} of each are needed.")
+    said = "; ".join(map(_told, enough))
+    shown = {one["verdict"] for one in enough}
+    if {"better", "worse"} <= shown:
+        return "cannot tell", f"{name} made {score} better in one pair and worse in the other: {said}."
+    if "better" in shown:
+        return "earned", f"{name} earned its place on {score}: {said}{_second_opinion(report, half)}."
+    if "worse" in shown:
+        return "harmed", f"{name} harmed {score}: {said}."
+    if min(one["detectable"] for one in enough) > TOO_COARSE:
+        return "cannot tell", f"Whether {half} earned anything on {score} cannot be told: {said}{_unseen(enough)}."
+    return "nothing", f"{name} earned nothing on {score} that could be shown: {said}{_unseen(enough)}."
+
+
+def _facts_after_tuning(report: Report) -> tuple[bool, str]:
+    """Whether the adapter cost facts, and the sentence that says so."""
+    pair = ("hybrid", "rag-only") if "hybrid" in report["systems"] else ("fine-tune-only", "prompt-only")
+    one = _difference(report, "facts", *pair)
+    if not one or min(one["n"], one["groups"]) < FEWEST:
+        return False, ""
+    left, right = pair
+    if one["verdict"] == "worse":
+        return True, f"Fine-tuning harmed facts: {_told(one)}."
+    if one["verdict"] == "better":
+        return False, f"Fine-tuning also made facts better: {_told(one)}."
+    return False, f"Facts of {left} could not be shown to be worse than those of {right}: {_told(one)}{_unseen([one])}."
+
+
+def _tone_after_retrieval(report: Report) -> str:
+    one = _difference(report, "tone", "hybrid", "fine-tune-only")
+    if not one or one["verdict"] != "worse" or min(one["n"], one["groups"]) < FEWEST:
+        return ""
+    return f"Retrieval cost some tone: {_told(one)}."
+
+
+def _second_opinion(report: Report, half: str) -> str:
+    """Whether the voice classifier, which can't see fixed phrases, sees the tone that the rules see."""
+    if half != "fine-tuning":
+        return ""
+    found = [one for pair in HALVES[half][1] if (one := _difference(report, "voice", *pair))]
+    if not found:
+        return "; there is no voice score to check it by"
+    agrees = any(one["verdict"] == "better" for one in found) and all(one["verdict"] != "worse" for one in found)
+    said = " and ".join(_signed(one["value"]) for one in found)
+    return f"; the voice score, which ignores fixed phrases, {'agrees' if agrees else 'does not agree'} ({said})"
+
+
+def _caution(report: Report) -> str:
+    fewest = min((one["groups"] for one in report["differences"] if one["primary"]), default=FEW_GROUPS)
+    if fewest >= FEW_GROUPS:
+        return ""
+    return f"With {fewest} groups of questions, fewer than {FEW_GROUPS}, the intervals are too narrow."
+
+
+def _difference(report: Report, score: str, left: str, right: str) -> dict[str, Any] | None:
+    found = [one for one in report["differences"] if (one["score"], one["left"], one["right"]) == (score, left, right)]
+    return found[0] if found else None
+
+
+def _told(one: dict[str, Any]) -> str:
+    interval = f"95 % interval {_signed(one['low'])} to {_signed(one['high'])}"
+    doubt = ", not shown" if one["verdict"] == "no difference shown" else ""
+    return f"{one['left']} against {one['right']} {_signed(one['value'])} ({interval}{doubt})"
+
+
+def _unseen(found: list[dict[str, Any]]) -> str:
+    """How large a difference could have stayed hidden."""
+    least = min(one["detectable"] for one in found)
+    if not least:
+        return "; no group of questions scored differently"
+    return f"; a true difference below {least:.2f} would often go unseen"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"

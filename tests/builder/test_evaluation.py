@@ -1,0 +1,214 @@
+"""The report of an assistant whose every reply is known, so that every figure can be worked out by hand."""
+
+import json
+
+import pytest
+
+from builder.assistant import SYSTEMS, Assistant
+from builder.brand import Brand, Voice
+from builder.engine import Generated
+from builder.evaluation import CONTRASTS, SCORES, evaluate
+from builder.examples import Example, Question
+from knowledge.errors import UserError
+from knowledge.files import write_json
+from knowledge.index import Found
+from knowledge.passages import Passage
+from knowledge.retriever import Finding
+
+BRAND = Brand(name="Acme", persona="Helps sailors.", abstain="I don't know.")
+EXAMPLES = [Example(f"How is boat {n}?", f"Ahoy there! You'll love boat {n}, it's a beauty. Fair winds, the Acme crew.",
+                    (), n) for n in range(1, 11)]
+QUESTIONS = [Question(f"How fast is boat {n}?", "", ((f"{n + 100} knots",),), (), "", None, True, (), f"g{n % 12}", n)
+             for n in range(24)]
+STRANGERS = [Question(f"Who built boat {n}?", "", (), (), "", None, False, (), "stranger", n) for n in range(24, 28)]
+
+
+class Finder:
+    """Finds the speed of the boat that the question names, and nothing about who built it."""
+
+    def find(self, question):
+        number = int(question.strip("?").split()[-1])
+        passage = Passage("documents/boats.md", "Speeds", f"Boat {number} does {number + 100} knots.", 3, 30, None)
+        known = question.startswith("How")
+        return Finding((Found(passage, number, 1.0, 0.9, 3.0),), 0.9 if known else 0.1, known)
+
+
+class Sailor:
+    """With notes it says the right speed, without them 99; the adapter dresses both in the brand's habits."""
+
+    slots = 3
+
+    def __init__(self, tuned_says="", broken_at=""):
+        self.tuned_says, self.broken_at, self.asked = tuned_says, broken_at, []
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        content = messages[-1]["content"]
+        if self.broken_at and self.broken_at in content:
+            raise UserError("the engine broke")
+        self.asked.append(tuned)
+        number = int(content.strip("?").split()[-1])
+        says = f"It does {number + 100 if 'Notes:' in content else 99} knots."
+        if tuned:
+            says = self.tuned_says or f"Ahoy there! {says} Fair winds, the Acme crew."
+        return Generated(says, 20 if tuned else 10, 50, 0.25, "stop")
+
+
+def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES):
+    assistant = Assistant(brand, engine or Sailor(), Finder() if retriever else None, adapted)
+    return evaluate(assistant, list(questions), held_out, EXAMPLES, lambda done, total, note: None)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return report()
+
+
+def values(made, score, key="value"):
+    return [system[score][key] for system in made["systems"].values()]
+
+
+def test_every_figure_of_the_four_systems_is_what_the_replies_give(whole):
+    assert list(whole["systems"]) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
+    assert (values(whole, "facts"), values(whole, "facts", "n")) == ([0, 1, 0, 1], [24] * 4)
+    assert values(whole, "facts_strict") == [0, 1, 0, 1]
+    assert (values(whole, "tone"), values(whole, "tone", "n")) == ([0, 0, 1, 1], [28, 24, 28, 24])
+    assert values(whole, "grounded") == [0, 1, 0, 1]
+    assert values(whole, "abstains_answerable") == [0, 0, 0, 0]
+    assert (values(whole, "abstains_unanswerable"), values(whole, "abstains_unanswerable", "n")) == \
+        ([0, 1, 0, 1], [4] * 4)
+    assert values(whole, "words") == [4, 4, 11, 11]
+    assert values(whole, "tokens") == [10, pytest.approx(10 * 24 / 28), 20, pytest.approx(20 * 24 / 28)]
+    assert values(whole, "covers", "n") == [0] * 4 and values(whole, "covers") == [None] * 4
+    assert values(whole, "repeats") == [0] * 4
+
+
+def test_the_report_counts_its_questions_and_names_its_scores(whole):
+    assert [whole[key] for key in ("name", "questions", "answerable", "unanswerable", "groups")] == \
+        ["Acme", 28, 24, 4, 13]
+    assert all(list(system) == list(SCORES) == list(whole["scores"]) for system in whole["systems"].values())
+    assert "24 questions by keyed facts, 0 by overlap" in whole["scores"]["facts"]["explanation"]
+    assert "“Ahoy there!”" in whole["scores"]["tone"]["explanation"]
+    assert "held-out replies score 1.00" in whole["scores"]["tone"]["explanation"]
+    assert "AUROC" in whole["scores"]["voice"]["explanation"]
+
+
+def test_differences_are_paired_and_the_primary_ones_corrected(whole):
+    found = {(one["score"], one["left"], one["right"]): one for one in whole["differences"]}
+    primary = [one for one in whole["differences"] if one["primary"]]
+    assert [(one["score"], one["left"]) for one in primary] == [
+        (score, left) for score in ("facts", "tone")
+        for left in ("rag-only", "fine-tune-only", "hybrid", "hybrid", "interaction")]
+    retrieval = found["facts", "hybrid", "fine-tune-only"]
+    assert (retrieval["value"], retrieval["low"], retrieval["high"], retrieval["verdict"]) == (1, 1, 1, "better")
+    assert (retrieval["n"], retrieval["groups"]) == (24, 12)
+    assert retrieval["p"] == 2 / 2**12
+    # of the ten only tone's fine-tune-only against prompt-only, with one group more, has a smaller p
+    assert retrieval["adjusted"] == pytest.approx(9 * 2 / 2**12)
+    assert found["facts", "hybrid", "rag-only"]["verdict"] == "no difference shown"
+    assert found["tone", "interaction", ""]["value"] == 0 and found["tone", "interaction", ""]["adjusted"] == 1
+    assert found["tokens", "hybrid", "rag-only"]["value"] == pytest.approx(10 * 24 / 28)
+    assert found["tokens", "hybrid", "rag-only"]["verdict"] == "worse"
+    assert ("words", "hybrid", "rag-only") not in found
+
+
+def test_the_verdict_names_both_halves(whole):
+    assert whole["halves"] == {"retrieval": "earned", "fine-tuning": "earned"}
+    assert "Retrieval earned its place on facts: hybrid against fine-tune-only +1.00" in whole["verdict"]
+    assert "Fine-tuning earned its place on tone" in whole["verdict"]
+    assert "no group of questions scored differently" in whole["verdict"]
+    assert "With 12 groups of questions" in whole["verdict"]
+
+
+def test_rows_hold_the_replies_their_scores_and_their_sources(whole):
+    row = whole["rows"][2]
+    assert (row["line"], row["question"], row["by"], row["group"]) == (2, "How fast is boat 2?", "keyed facts", "g2")
+    reply = row["replies"]["hybrid"]
+    assert reply["text"] == "Ahoy there! It does 102 knots. Fair winds, the Acme crew."
+    assert reply["sources"] == [{"document": "documents/boats.md", "heading": "Speeds", "start": 3, "end": 30,
+                                 "score": 1.0}]
+    assert reply["scores"]["facts"] == 1 and reply["evidence"]["facts"] == "holds 1 of 1 facts"
+    assert row["replies"]["prompt-only"]["evidence"]["tone"] == "doesn't begin with “Ahoy there!”"
+    stranger = whole["rows"][25]["replies"]["hybrid"]
+    assert (stranger["text"], stranger["abstained"], stranger["probability"]) == ("I don't know.", True, 0.1)
+    assert [stranger["scores"][name] for name in ("facts", "tone", "voice", "grounded", "words")] == [None] * 5
+
+
+def test_the_report_is_json_without_nan(whole, tmp_path):
+    write_json(tmp_path / "report.json", whole)
+    assert json.loads((tmp_path / "report.json").read_text())["halves"] == whole["halves"]
+
+
+def test_the_voice_score_ignores_the_greeting(whole):
+    prompt_only, tuned = whole["systems"]["prompt-only"]["voice"]["value"], \
+        whole["systems"]["fine-tune-only"]["voice"]["value"]
+    assert tuned == pytest.approx(prompt_only) and tuned < 0.5
+
+
+def test_systems_without_the_adapter_answer_first_and_every_reply_is_counted():
+    engine, seen = Sailor(), []
+    evaluate(Assistant(BRAND, engine, Finder(), True), QUESTIONS[:3], EXAMPLES, EXAMPLES,
+             lambda done, total, note: seen.append((done, total, note)))
+    assert engine.asked == [False] * (10 + 6) + [True] * 6
+    assert [(done, total) for done, total, _ in seen] == [(done, 22) for done in range(1, 23)]
+    assert (seen[9][2], seen[-1][2]) == ("voice: 10 of 10", "hybrid: 3 of 3")
+
+
+def test_a_model_that_says_the_abstention_itself_has_abstained():
+    made = report(engine=Sailor(tuned_says="I don’t know."))
+    assert values(made, "abstains_answerable") == [0, 0, 1, 1]
+    assert values(made, "abstains_unanswerable") == [0, 1, 1, 1]
+    assert values(made, "facts") == [0, 1, 0, 0]
+    assert values(made, "tone", "n") == [28, 24, 0, 0]
+    assert made["halves"]["fine-tuning"] == "harmed"
+
+
+@pytest.mark.parametrize("retriever, adapted, systems, halves, said", [
+    (True, False, ["prompt-only", "rag-only"], {"retrieval": "earned", "fine-tuning": "cannot tell"}, "no adapter"),
+    (False, True, ["prompt-only", "fine-tune-only"], {"retrieval": "cannot tell", "fine-tuning": "earned"}, "no index"),
+    (False, False, ["prompt-only"], {"retrieval": "cannot tell", "fine-tuning": "cannot tell"}, "no adapter"),
+])
+def test_a_missing_half_is_said_and_the_other_is_judged(retriever, adapted, systems, halves, said):
+    made = report(retriever=retriever, adapted=adapted)
+    assert (list(made["systems"]), made["halves"]) == (systems, halves)
+    assert said in made["verdict"]
+    assert values(made, "grounded", "n") == ([28, 24] if retriever else [0] * len(systems))
+
+
+def test_a_handful_of_questions_cannot_tell():
+    made = report(QUESTIONS[:6])
+    assert made["halves"] == {"retrieval": "cannot tell", "fine-tuning": "cannot tell"}
+    assert "6 scored questions in 6 groups are too few" in made["verdict"]
+
+
+def test_too_few_held_out_examples_leave_the_voice_unscored_and_unasked():
+    engine = Sailor()
+    made = report(QUESTIONS[:2], engine=engine, held_out=EXAMPLES[:7])
+    assert values(made, "voice", "n") == [0] * 4 and len(engine.asked) == 8
+    assert "fewer than 8 examples" in made["scores"]["voice"]["explanation"]
+
+
+def test_required_phrases_take_the_place_of_learned_habits():
+    brand = BRAND.model_copy(update={"voice": Voice(required=("Ahoy there!",))})
+    made = report(brand=brand)
+    assert values(made, "tone") == [0, 0, 1, 1]
+    assert "“Ahoy" not in made["scores"]["tone"]["explanation"]
+
+
+def test_one_question_gives_means_but_no_intervals_and_no_differences():
+    made = report(QUESTIONS[:1])
+    assert made["systems"]["hybrid"]["facts"] == {"value": 1, "low": None, "high": None, "n": 1}
+    assert made["differences"] == []
+
+
+def test_without_questions_there_is_nothing_to_judge_by():
+    with pytest.raises(UserError, match="no questions"):
+        report([])
+
+
+def test_a_broken_engine_stops_the_evaluation():
+    with pytest.raises(UserError, match="the engine broke"):
+        report(engine=Sailor(broken_at="boat 5?"))
+
+
+def test_every_system_that_the_assistant_knows_is_compared():
+    assert {name for pair in CONTRASTS for name in pair} == {system.name for system in SYSTEMS}

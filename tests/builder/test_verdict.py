@@ -1,0 +1,99 @@
+"""The verdict follows from the figures alone."""
+
+import re
+
+import pytest
+
+from builder.verdict import verdict
+
+PAIRS = {"rag-prompt": ("rag-only", "prompt-only"), "tuned-prompt": ("fine-tune-only", "prompt-only"),
+         "hybrid-rag": ("hybrid", "rag-only"), "hybrid-tuned": ("hybrid", "fine-tune-only")}
+SYSTEMS = ("prompt-only", "rag-only", "fine-tune-only", "hybrid")
+
+
+def one(score, pair, value=0.0, shown=False, detectable=0.1, n=60, groups=30):
+    said = "no difference shown" if not shown else "better" if value > 0 else "worse"
+    return {"score": score, "left": PAIRS[pair][0], "right": PAIRS[pair][1], "value": value, "low": value - 0.05,
+            "high": value + 0.05, "p": 0.5, "adjusted": 0.5, "detectable": detectable, "verdict": said,
+            "primary": score != "voice", "n": n, "groups": groups}
+
+
+def judged(*changed, systems=SYSTEMS, **every):
+    """The verdict where nothing differs but what is `changed`."""
+    differences = {(score, pair): one(score, pair, **every) for score in ("facts", "tone") for pair in PAIRS
+                   if set(PAIRS[pair]) <= set(systems)}
+    names = {pair: name for name, pair in PAIRS.items()}
+    for change in changed:
+        differences[change["score"], names[change["left"], change["right"]]] = change
+    return verdict({"systems": dict.fromkeys(systems), "differences": list(differences.values()), "groups": 30})
+
+
+@pytest.mark.parametrize("pair", ["rag-prompt", "hybrid-tuned"])
+def test_retrieval_earns_by_either_pair_on_facts(pair):
+    text, halves = judged(one("facts", pair, 0.4, True))
+    assert halves == {"retrieval": "earned", "fine-tuning": "nothing"}
+    assert "Retrieval earned its place on facts" in text and "+0.40 (95 % interval +0.35 to +0.45)" in text
+    assert "Fine-tuning earned nothing on tone that could be shown" in text
+
+
+@pytest.mark.parametrize("voice, said", [
+    (None, "there is no voice score to check it by"),
+    (one("voice", "hybrid-rag", 0.3, True), "agrees (+0.30)"),
+    (one("voice", "hybrid-rag", 0.0), "does not agree (+0.00)"),
+])
+def test_tuning_earns_on_tone_and_the_voice_score_is_heard(voice, said):
+    text, halves = judged(one("tone", "tuned-prompt", 0.5, True), *filter(None, [voice]))
+    assert halves == {"retrieval": "nothing", "fine-tuning": "earned"}
+    assert said in text
+
+
+def test_tuning_that_costs_facts_has_harmed_whatever_it_did_for_tone():
+    text, halves = judged(one("tone", "hybrid-rag", 0.5, True), one("facts", "hybrid-rag", -0.2, True))
+    assert halves["fine-tuning"] == "harmed"
+    assert "Fine-tuning earned its place on tone" in text
+    assert "Fine-tuning harmed facts: hybrid against rag-only -0.20" in text
+
+
+def test_facts_that_are_no_worse_come_with_what_could_have_gone_unseen():
+    text, _ = judged(detectable=0.083)
+    assert "Facts of hybrid could not be shown to be worse than those of rag-only" in text
+    assert "a true difference below 0.08 would often go unseen" in text
+
+
+def test_a_half_that_makes_its_own_score_worse_has_harmed():
+    _, halves = judged(one("facts", "hybrid-tuned", -0.3, True), one("tone", "hybrid-rag", -0.3, True))
+    assert halves == {"retrieval": "harmed", "fine-tuning": "harmed"}
+
+
+def test_a_loss_of_tone_is_said_of_retrieval_but_is_no_harm():
+    text, halves = judged(one("facts", "rag-prompt", 0.4, True), one("tone", "hybrid-tuned", -0.2, True))
+    assert halves["retrieval"] == "earned" and "Retrieval cost some tone" in text
+
+
+@pytest.mark.parametrize("every", [{"n": 9, "groups": 9}, {"n": 40, "groups": 9}, {"detectable": 0.3}])
+def test_too_few_or_too_coarse_cannot_tell(every):
+    _, halves = judged(**every)
+    assert halves == {"retrieval": "cannot tell", "fine-tuning": "cannot tell"}
+
+
+def test_pairs_that_contradict_each_other_cannot_tell():
+    _, halves = judged(one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True))
+    assert halves["retrieval"] == "cannot tell"
+
+
+@pytest.mark.parametrize("groups, warned", [(19, True), (20, False)])
+def test_few_groups_are_a_warning(groups, warned):
+    text, _ = judged(groups=groups)
+    assert ("the intervals are too narrow" in text) == warned
+
+
+@pytest.mark.parametrize("systems", [SYSTEMS, SYSTEMS[:1], SYSTEMS[:2], (SYSTEMS[0], SYSTEMS[2])])
+@pytest.mark.parametrize("groups", [5, 15, 30])
+@pytest.mark.parametrize("value", [-0.3, 0.0, 0.3])
+def test_the_verdict_is_two_to_five_sentences_and_names_both_halves(systems, groups, value):
+    text, halves = judged(*[one(score, pair, value, bool(value), groups=groups) for score in ("facts", "tone")
+                            for pair in PAIRS if set(PAIRS[pair]) <= set(systems)], systems=systems, groups=groups)
+    assert 2 <= len(re.findall(r"\.(?= [A-Z]|$)", text)) <= 5
+    assert "etrieval" in text and "ine-tuning" in text
+    assert set(halves) == {"retrieval", "fine-tuning"}
+    assert set(halves.values()) <= {"earned", "nothing", "harmed", "cannot tell"}
