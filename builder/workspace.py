@@ -1,14 +1,33 @@
 """One assistant's folder: what the user wrote, and where everything built from it lies."""
 
+import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from builder.brand import Brand, read_brand
 from builder.examples import Example, Question, read_examples, read_questions
 from knowledge.errors import UserError
-from knowledge.files import read_json, write_json
+from knowledge.files import make_folder, read_json, write_json
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def new(folder: Path, template: str = "support") -> None:
+    """Make a workspace from a template; UserError where there is no such one, or the folder holds something already."""
+    known = sorted(one.name for one in TEMPLATES.iterdir() if (one / "brand.yaml").is_file())
+    if template not in known:
+        raise UserError(f"{template}: no such template; there are: {', '.join(known)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is not an empty folder; choose another name, nothing is overwritten")
+    if folder.exists():
+        folder.rmdir()
+    make_folder(folder, partial(_copy, TEMPLATES / template))
+
+
+def _copy(template: Path, folder: Path) -> None:
+    shutil.copytree(template, folder, dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Found passages to the probability that they answer the question; learned from the documents alone."""
+"""Found passages to the probability that they answer the question; learned without the questions that judge."""
 
 import random
 from collections import Counter
@@ -19,6 +19,8 @@ from knowledge.words import WORD, stems
 
 LOOK = 5
 """How many of the found passages the judgement looks at."""
+FEWEST_ASKED = 20
+"""Questions as people ask them; with fewer, made-up ones set the threshold."""
 FEWEST = 8
 """Passages; below this nothing can be learned and a fixed curve over the best cosine decides."""
 SAMPLE = 400
@@ -82,44 +84,58 @@ def _covered(question: str, found: Sequence[Found], rarity: dict[str, float]) ->
     return sum(weight for stem, weight in asked.items() if stem in held) / sum(asked.values())
 
 
-def fit(index: Index, false_answers: float = 0.1, seed: int = 0, tick: Tick = silent) -> Answerability:
+def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int]] = (), seed: int = 0,
+        tick: Tick = silent) -> Answerability:
     """Learn from the index's own passages when found passages answer a question.
 
-    Pseudo-questions are made from passages. Found with the index as it is, they are answered; found with
-    their own passage left out they are near misses; questions about anything else are strangers. The threshold lets
-    through `false_answers` of those that aren't answered, as long as that refuses no more than REFUSED of the others.
+    Pseudo-questions are made from passages; `asked` are questions as people ask them, each with the number of the
+    passage that answers it, and never the ones that judge. Found with the index as it is, they are answered; found
+    with their passage's section left out they are near misses; questions about anything else are strangers. The
+    threshold lets through `false_answers` of those that aren't answered, as long as that refuses no more
+    than REFUSED of the others; it is set on what people asked, where that is enough.
     """
     held = [set(stems(passage.indexed)) for passage in index.passages]
     counts = Counter(stem for stems_ in held for stem in stems_)
     rarity = {stem: log((len(held) + 1) / count) for stem, count in counts.items()}
     if len(index.passages) < FEWEST:
         return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, rarity, {})
-    rows, labels, groups = _pseudo(index, rarity, random.Random(seed), tick)
-    return _fitted(rows, labels, groups, false_answers, rarity)
-
-
-def _pseudo(index: Index, rarity: dict[str, float], chance: random.Random, tick: Tick) -> tuple[Features, Features,
-                                                                                               list[int]]:
-    """Features, labels and groups (a passage and its near miss share one) of pseudo-questions and strangers."""
+    chance = random.Random(seed)
     chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
+    made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
+    return _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
+                   false_answers, rarity)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Features of questions with and without their passage; a question and its near miss share a group."""
+
+    values: Features
+    labels: Features
+    groups: NDArray[np.int64]
+
+
+def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: dict[str, float], tick: Tick) -> _Rows:
     rows, labels, groups = [], [], []
-    for done, number in enumerate(chosen, 1):
+    for done, (question, number) in enumerate(asked, 1):
         passage = index.passages[number]
-        section = {other for other, one in enumerate(index.passages)
-                   if (one.document, one.heading) == (passage.document, passage.heading)}
-        for asked in _asked(passage, chance):
-            for label, hidden in ((1, frozenset[int]()), (0, frozenset(section))):
-                found = index.search(asked, LOOK, hidden)
-                if found:
-                    rows.append(features(asked, found, rarity))
-                    labels.append(label)
-                    groups.append(number)
-        tick(done, len(chosen), "learning what it can answer")
-    for stranger in _strangers():
-        rows.append(features(stranger, index.search(stranger, LOOK), rarity))
-        labels.append(0)
-        groups.append(-1 - len(groups))
-    return np.array(rows), np.array(labels, dtype=np.float64), groups
+        section = frozenset(other for other, one in enumerate(index.passages)
+                            if (one.document, one.heading) == (passage.document, passage.heading))
+        for label, hidden in ((1.0, frozenset[int]()), (0.0, section)):
+            found = index.search(question, LOOK, hidden)
+            if found:
+                rows.append(features(question, found, rarity))
+                labels.append(label)
+                groups.append(number)
+        tick(done, len(asked), "learning what it can answer")
+    return _Rows(np.array(rows).reshape(-1, 6), np.array(labels), np.array(groups, dtype=np.int64))
+
+
+def _strange(index: Index, rarity: dict[str, float]) -> _Rows:
+    """Questions about anything in the world, none of them anybody's documents."""
+    lines = files("knowledge").joinpath("strangers.txt").read_text(encoding="utf-8").splitlines()
+    rows = [features(line, index.search(line, LOOK), rarity) for line in lines]
+    return _Rows(np.array(rows), np.zeros(len(rows)), -1 - np.arange(len(rows)))
 
 
 def _asked(passage: Passage, chance: random.Random) -> list[str]:
@@ -144,27 +160,33 @@ def _worn(text: str, chance: random.Random, lost: float) -> str:
     return " ".join(kept[start:start + 12])
 
 
-def _strangers() -> list[str]:
-    """Questions about anything in the world, none of them anybody's documents."""
-    return files("knowledge").joinpath("strangers.txt").read_text(encoding="utf-8").splitlines()
-
-
-def _fitted(rows: Features, labels: Features, groups: list[int], false_answers: float,
-            rarity: dict[str, float]) -> Answerability:
+def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float, rarity: dict[str, float]) -> Answerability:
+    """The curve over all rows, where what people asked weighs as much as what was made up, however little it is."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import brier_score_loss, roc_auc_score
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import GroupKFold
 
-    means, scales = rows.mean(0), np.maximum(rows.std(0), 1e-6)
-    scaled = (rows - means) / scales
-    folds = GroupKFold(min(5, len(set(groups))))
-    unseen = cross_val_predict(LogisticRegression(), scaled, labels, groups=groups, cv=folds,
-                               method="predict_proba")[:, 1]
-    wished = float(np.quantile(unseen[labels == 0], 1 - false_answers))
-    threshold = min(wished, float(np.quantile(unseen[labels == 1], REFUSED)))
-    model = LogisticRegression().fit(scaled, labels)
-    quality = {"auroc": float(roc_auc_score(labels, unseen)), "brier": float(brier_score_loss(labels, unseen)),
-               "refused_answerable": float((unseen[labels == 1] < threshold).mean()),
-               "answered_unanswerable": float((unseen[labels == 0] >= threshold).mean()), "n": float(len(labels))}
+    parts = (made, asked, strange)
+    values, labels, groups = (np.concatenate([getattr(part, name) for part in parts])
+                              for name in ("values", "labels", "groups"))
+    trusted = len(asked.labels) >= 2 * FEWEST_ASKED
+    weights = np.concatenate([np.full(len(part.labels), len(made.labels) / len(part.labels) if part is asked else 1.0)
+                              for part in parts if len(part.labels)])
+    means, scales = values.mean(0), np.maximum(values.std(0), 1e-6)
+    scaled = (values - means) / scales
+    unseen = np.zeros(len(labels))
+    for learned, left in GroupKFold(5).split(scaled, labels, groups):
+        fold = LogisticRegression().fit(scaled[learned], labels[learned], weights[learned])
+        unseen[left] = fold.predict_proba(scaled[left])[:, 1]
+    judging = np.ones(len(labels), dtype=bool)
+    if trusted:
+        judging[: len(made.labels)] = False
+    labels_, unseen_ = labels[judging], unseen[judging]
+    threshold = min(float(np.quantile(unseen_[labels_ == 0], 1 - false_answers)),
+                    float(np.quantile(unseen_[labels_ == 1], REFUSED)))
+    model = LogisticRegression().fit(scaled, labels, weights)
+    quality = {"auroc": float(roc_auc_score(labels_, unseen_)), "brier": float(brier_score_loss(labels_, unseen_)),
+               "refused_answerable": float((unseen_[labels_ == 1] < threshold).mean()),
+               "answered_unanswerable": float((unseen_[labels_ == 0] >= threshold).mean()), "n": float(len(labels_))}
     return Answerability(tuple(map(float, model.coef_[0])), float(model.intercept_[0]), tuple(map(float, means)),
                          tuple(map(float, scales)), threshold, rarity, quality)

@@ -1,0 +1,127 @@
+"""A question to a reply: the one composition that answers as four systems."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import weights
+from builder.brand import Brand
+from builder.engine import Decoding, Emit, Engine, LlamaEngine
+from builder.render import Message, render
+from builder.workspace import Workspace
+from knowledge import encoder
+from knowledge.errors import UserError
+from knowledge.index import Found
+from knowledge.retriever import Finding, Retriever
+
+LONGEST_QUESTION = 4000
+"""Characters."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One way of answering: two switches."""
+
+    name: str
+    tuned: bool
+    retrieves: bool
+
+
+SYSTEMS = (System("prompt-only", False, False), System("rag-only", False, True),
+           System("fine-tune-only", True, False), System("hybrid", True, True))
+NOTHING = Finding((), 0.0, True)
+"""What a system that doesn't look finds; it answers all the same."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply, what it rests on, and what it cost."""
+
+    question: str
+    system: str
+    text: str
+    abstained: bool
+    probability: float | None
+    """That what was found answers the question; None for a system that doesn't look."""
+    found: tuple[Found, ...]
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+    finish: str
+    """stop, length, loop, cancelled or abstained."""
+
+
+class Assistant:
+    """A brand with its engine and its retriever; either half may be missing."""
+
+    def __init__(self, brand: Brand, engine: Engine, retriever: Retriever | None, adapted: bool) -> None:
+        """`adapted` says whether the engine holds the brand's adapter."""
+        self.brand, self.engine, self.retriever, self.adapted = brand, engine, retriever, adapted
+
+    @property
+    def systems(self) -> tuple[System, ...]:
+        """The systems that the built halves allow."""
+        return tuple(system for system in SYSTEMS
+                     if (self.adapted or not system.tuned) and (self.retriever or not system.retrieves))
+
+    def answer(self, question: str, system: System, emit: Emit | None = None,
+               history: Sequence[Message] = ()) -> Reply:
+        """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked."""
+        question = _checked(question)
+        if system not in self.systems:
+            missing = "has no adapter" if system.tuned and not self.adapted else "has no index"
+            raise UserError(f"{system.name}: this workspace {missing}; run `twofold build` on it")
+        start = time.perf_counter()
+        finding = self.retriever.find(question) if system.retrieves and self.retriever else NOTHING
+        probability = finding.probability if system.retrieves else None
+        if not finding.answerable:
+            if emit:
+                emit(self.brand.abstain)
+            return Reply(question, system.name, self.brand.abstain, True, probability, finding.found, 0, 0,
+                         time.perf_counter() - start, "abstained")
+        passages = [(one.passage.heading, one.passage.text) for one in finding.found]
+        messages = render(self.brand, question, passages, history)
+        made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
+        return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
+                     made.prompt_tokens, time.perf_counter() - start, made.finish)
+
+
+def _checked(question: str) -> str:
+    text = "".join(letter for letter in question if letter.isprintable() or letter in "\n\t").strip()
+    if not text:
+        raise UserError("the question is empty; write what you want to know")
+    if len(text) > LONGEST_QUESTION:
+        raise UserError(f"the question has {len(text):,} characters, and {LONGEST_QUESTION:,} are allowed; shorten it")
+    return text
+
+
+def system_named(name: str) -> System:
+    """The system of this name; UserError where there is none."""
+    for system in SYSTEMS:
+        if system.name == name:
+            return system
+    raise UserError(f"{name}: no such system; there are {', '.join(system.name for system in SYSTEMS)}")
+
+
+def open_assistant(workspace: Workspace, slots: int = 1) -> Assistant:
+    """Open what answers in a workspace: the live release, else the last build; with no build, the brand alone."""
+    state = workspace.live()
+    engine = open_engine(workspace.brand, state.adapter, slots)
+    retriever = open_retriever(workspace.brand, state.index) if state.index else None
+    return Assistant(workspace.brand, engine, retriever, state.adapter is not None)
+
+
+def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
+    """The engine that brand.yaml names, with the adapter folder where there is one."""
+    base = weights.prepared(brand.model.base, brand.model.precision)
+    if brand.model.engine == "transformers":
+        from builder.reference import TransformersEngine
+
+        return TransformersEngine(base, adapter, slots, brand.model.context)
+    return LlamaEngine(base, adapter / "adapter.gguf" if adapter else None, slots, brand.model.context)
+
+
+def open_retriever(brand: Brand, index: Path) -> Retriever:
+    """The retriever over a built index."""
+    return Retriever.open(index, encoder.prepared(brand.retrieval.encoder), brand.retrieval.found)

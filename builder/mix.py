@@ -1,0 +1,125 @@
+"""Examples and index to training rows: the texts that the adapter learns from."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from builder.brand import Brand
+from builder.examples import Example
+from builder.render import Message, render
+from builder.scoring import without
+from builder.scoring.tone import habits
+from builder.batching import Row
+from knowledge.files import Tick, silent
+from knowledge.index import Found, Index
+from knowledge.retriever import Retriever
+from knowledge.words import stems
+
+POOL = 10
+"""How many passages are looked through for the one that an example's reply rests on."""
+SUPPORT = 0.5
+"""The share of a reply's content words that its right passage holds at least."""
+Answer = Callable[[list[Message]], str]
+"""Messages to the base model's own reply."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is trained on, what the loss is watched on, and the examples kept apart as voice to compare with."""
+
+    rows: tuple[Row, ...]
+    held_out: tuple[Row, ...]
+    held_out_examples: tuple[Example, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Training rows of each kind."""
+        return dict(Counter(row.kind for row in self.rows))
+
+
+def hold_out(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Examples to train on and examples kept apart: 15 %, at least 8 of 40 or more; few examples are all trained on."""
+    count = max(8, round(0.15 * len(examples))) if len(examples) >= 40 else 0
+    apart = set(random.Random(seed).sample(range(len(examples)), count))
+    return ([one for number, one in enumerate(examples) if number not in apart],
+            [one for number, one in enumerate(examples) if number in apart])
+
+
+def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, answer: Answer,
+        tick: Tick = silent) -> Mix:
+    """The rows of one training.
+
+    Tone rows show the question alone; grounded rows the same question with the passage that its reply rests on among
+    distractors that search puts beside it; abstaining rows only passages that don't answer; replay rows are general
+    requests in the base model's own words, without the brand.
+    """
+    settings = brand.training
+    chance = random.Random(settings.seed)
+    trained, apart = hold_out(examples, settings.seed)
+    fixed = fixed_phrases(brand, examples)
+    rows: list[Row] = []
+    held_out: list[Row] = []
+    for part, made in ((trained, rows), (apart, held_out)):
+        for example in part:
+            made.append(_row(brand, example, [], "tone"))
+            right = retriever and support(example, retriever.index, fixed)
+            if retriever and right:
+                for _ in range(_times(settings.grounded, chance)):
+                    made.append(_row(brand, example, _among(example, right, retriever, chance), "grounded"))
+                if made is rows and _times(settings.abstaining, chance):
+                    others = [one for one in retriever.index.search(example.question, retriever.count + 1)
+                              if one.number != right.number][: retriever.count]
+                    made.append(Row(_messages(brand, example, others), brand.abstain, "abstaining"))
+    requests = files("builder").joinpath("general.txt").read_text(encoding="utf-8").splitlines()
+    chosen = chance.sample(requests, min(len(requests), round(settings.replay * len(trained))))
+    for done, request in enumerate(chosen, 1):
+        asked = [{"role": "user", "content": request}]
+        rows.append(Row(asked, answer(asked), "replay"))
+        tick(done, len(chosen), "general requests in the base model's own words")
+    return Mix(tuple(rows), tuple(held_out), tuple(apart))
+
+
+def fixed_phrases(brand: Brand, examples: Sequence[Example]) -> list[str]:
+    """The phrases that all replies share, and so say nothing about what a reply rests on."""
+    return [*brand.voice.required, *habits(examples).phrases]
+
+
+def support(example: Example, index: Index, fixed: Sequence[str] = ()) -> Found | None:
+    """The passage that an example's reply rests on, or None where it rests on none.
+
+    It is the one that holds most of the reply's content words, the phrases that all replies share aside, among
+    those that search finds for the question and for the reply.
+    """
+    reply = without(example.reply, fixed)
+    words = set(stems(reply))
+    if not words:
+        return None
+    found = [*index.search(example.question, POOL), *index.search(reply, POOL)]
+    best = max(found, key=lambda one: len(words & set(stems(one.passage.indexed))))
+    return best if len(words & set(stems(best.passage.indexed))) >= SUPPORT * len(words) else None
+
+
+def _among(example: Example, right: Found, retriever: Retriever, chance: random.Random) -> list[Found]:
+    """What search finds for the question, best first, the right passage in it, at a random place if it wasn't."""
+    found = retriever.index.search(example.question, retriever.count)
+    if all(one.number != right.number for one in found):
+        found = found[: retriever.count - 1]
+        found.insert(chance.randint(0, len(found)), right)
+    return found
+
+
+def _times(rate: float, chance: random.Random) -> int:
+    """`rate` as a whole number that is right on average."""
+    return int(rate) + (chance.random() < rate - int(rate))
+
+
+def _messages(brand: Brand, example: Example, found: Sequence[Found]) -> list[Message]:
+    history = [{"role": role, "content": content} for role, content in example.history]
+    passages = [(one.passage.heading, one.passage.text) for one in found]
+    return render(brand, example.question, passages, history)
+
+
+def _row(brand: Brand, example: Example, found: Sequence[Found], kind: str) -> Row:
+    return Row(_messages(brand, example, found), example.reply, kind)

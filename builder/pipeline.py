@@ -1,0 +1,183 @@
+"""The stages of a build: index, train, evaluate; each is made once for its inputs, and a stopped one carries on."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from builder import weights
+from builder.assistant import Assistant, open_engine, open_retriever
+from builder.brand import Brand
+from builder.engine import Decoding
+from builder.evaluation import evaluate as judge
+from builder.lora import write_lora
+from builder.mix import Answer, fixed_phrases, hold_out, mix, support
+from builder.release import freeze
+from builder.render import render
+from builder.workspace import Workspace
+from knowledge import answerable, encoder, index
+from knowledge.documents import read_documents
+from knowledge.errors import UserError
+from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
+from knowledge.retriever import Retriever
+
+VERSION = "1"
+"""Of what the stages do; a new one makes them run again on the same inputs."""
+SLOTS = 8
+"""Replies made at once where nobody waits for the first word."""
+FEWEST_EXAMPLES = 8
+REPLAY_TOKENS = 80
+
+Watch = Callable[[str], Tick]
+"""Told the name of each stage, gives what watches its progress."""
+
+
+def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
+    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable."""
+    start = time.perf_counter()
+    settings = workspace.brand.retrieval
+    documents, failures = read_documents(workspace.folder, watch("read documents"))
+    summary: dict[str, Any] = {"documents": len(documents), "failed": [asdict(failure) for failure in failures]}
+    if not documents:
+        workspace.use("index", None)
+        if failures:
+            raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
+        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0,
+                          "seconds": time.perf_counter() - start}
+    tick = watch("index")
+    encodes = encoder.prepared(settings.encoder)
+    earlier = workspace.current().index
+    key = hash_bytes(VERSION, encodes.sha256, str(settings.passage_tokens), str(settings.false_answers),
+                     *[part for document in documents for part in (document.path, document.sha256)],
+                     *[failure.document for failure in failures],
+                     *[part for example in workspace.examples for part in (example.question, example.reply)])
+
+    def fill(folder: Path) -> None:
+        index.build(documents, failures, encodes, folder, settings.passage_tokens, earlier, tick)
+        opened = index.Index.open(folder, encodes)
+        fixed = fixed_phrases(workspace.brand, workspace.examples)
+        asked = [(example.question, right.number) for example in workspace.examples
+                 if (right := support(example, opened, fixed))]
+        answerable.fit(opened, settings.false_answers, asked, tick=tick).save(folder)
+
+    folder = make_folder(workspace.place("index", key), fill)
+    before = read_json(earlier / "index.json")["documents"] if earlier else {}
+    made = read_json(folder / "index.json")
+    workspace.use("index", folder)
+    unchanged = sum(before.get(path) == sha256 for path, sha256 in made["documents"].items())
+    return summary | {"passages": made["passages"], "read": len(documents) - unchanged, "unchanged": unchanged,
+                      "removed": len(before.keys() - made["documents"].keys()),
+                      "seconds": time.perf_counter() - start}
+
+
+def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+    """Fine-tune the adapter on the examples and the current index; None where there are too few examples."""
+    start = time.perf_counter()
+    brand, examples = workspace.brand, workspace.examples
+    if len(examples) < FEWEST_EXAMPLES:
+        workspace.use("adapter", None)
+        return None
+    base = weights.prepared(brand.model.base, "f16")
+    passages = workspace.current().index
+    voice = render(brand, "", [])
+    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, json.dumps(voice),
+                     str(brand.retrieval.found), passages.name if passages else "",
+                     json.dumps([asdict(example) for example in examples]))
+    place = workspace.place("adapters", key)
+
+    def fill(folder: Path) -> None:
+        from builder.training import train as fit
+
+        tick = watch("prepare rows")
+        retriever = open_retriever(brand, passages) if passages else None
+        rows = mix(brand, examples, retriever, _base_replies(brand), tick)
+        fit(base, list(rows.rows), list(rows.held_out), brand.training, folder, workspace.place("training", key),
+            watch("train"))
+        write_lora(folder, base, folder / "adapter.gguf")
+        write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
+                                             "held_out_lines": [one.line for one in rows.held_out_examples]})
+
+    made = place.exists()
+    folder = make_folder(place, fill)
+    shutil.rmtree(workspace.place("training", key), ignore_errors=True)
+    workspace.use("adapter", folder)
+    trained: dict[str, Any] = read_json(folder / "training.json")
+    return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": made,
+                                                  "wall_seconds": time.perf_counter() - start}
+
+
+def _base_replies(brand: Brand) -> Answer:
+    """What the base model says by itself."""
+    engine = open_engine(brand, None)
+    return lambda messages: engine.generate(messages, False, Decoding(REPLAY_TOKENS)).text
+
+
+def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+    """Judge the systems that are built, and keep the report; None where there are no questions."""
+    brand, questions, state = workspace.brand, workspace.questions, workspace.current()
+    if not questions:
+        workspace.use("evaluation", None)
+        return None
+    base = weights.prepared(brand.model.base, brand.model.precision)
+    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), state.index.name if state.index else "",
+                     state.adapter.name if state.adapter else "",
+                     json.dumps([asdict(question) for question in questions]),
+                     json.dumps([asdict(example) for example in workspace.examples]))
+
+    def fill(folder: Path) -> None:
+        from builder import report as reporting
+
+        tick = watch("evaluate")
+        engine = open_engine(brand, state.adapter, SLOTS)
+        retriever = open_retriever(brand, state.index) if state.index else None
+        assistant = Assistant(brand, engine, retriever, state.adapter is not None)
+        _, apart = hold_out(workspace.examples, brand.training.seed)
+        report = judge(assistant, questions, apart, workspace.examples, tick)
+        write_json(folder / "report.json", report)
+        write_text(folder / "report.html", reporting.to_html(report))
+        write_text(folder / "report.md", reporting.to_markdown(report))
+
+    folder = make_folder(workspace.place("evaluations", key), fill)
+    workspace.use("evaluation", folder)
+    loaded: dict[str, Any] = read_json(folder / "report.json")
+    return loaded
+
+
+def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:
+    """Judge the index alone: is the right passage among the first found; UserError without an index or questions."""
+    from builder.retrieval_evaluation import judge_retrieval
+
+    state = workspace.current()
+    if state.index is None:
+        raise UserError(f"{workspace.folder}: has no index; run `twofold index {workspace.folder}`")
+    retriever: Retriever = open_retriever(workspace.brand, state.index)
+    return judge_retrieval(retriever, workspace.questions)
+
+
+def build(workspace: Workspace, watch: Watch) -> Iterator[tuple[str, Any]]:
+    """All stages in order, each yielded with its result when it is done; at the end the release candidate's name."""
+    yield "index", build_index(workspace, watch)
+    yield "train", train(workspace, watch)
+    if workspace.current().index is None and workspace.current().adapter is None:
+        raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least {FEWEST_EXAMPLES}); "
+                        "add files to documents/ or lines to examples.jsonl")
+    yield "evaluate", evaluate(workspace, watch)
+    yield "release", freeze(workspace)
+
+
+@contextmanager
+def building(workspace: Workspace) -> Iterator[None]:
+    """Let one build at a time work on a workspace; UserError while another one does. A killed build holds nothing."""
+    import fcntl
+
+    workspace.built.mkdir(parents=True, exist_ok=True)
+    with (workspace.built / "building").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{workspace.folder}: another build is at work here; wait for it or stop it") from None
+        yield

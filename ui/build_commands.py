@@ -1,0 +1,182 @@
+"""The commands that build and judge: audit, plan, build, index, train, evaluate."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from builder.workspace import Workspace
+from knowledge.errors import UserError
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def audit(folder: Folder, as_json: Json = False) -> None:
+    """What is wrong with the data, before a minute is spent on training; exit 1 if something spoils the result."""
+    from builder import audit as auditing
+
+    findings = auditing.audit(Workspace(folder))
+    if as_json:
+        print_json(auditing.as_json(findings))
+    else:
+        _show_findings(findings)
+    if any(one.severity == "error" for one in findings):
+        raise typer.Exit(1)
+
+
+def _show_findings(findings: list[Any], most: int | None = None) -> None:
+    from ui.terminal import say, show
+
+    speak = show if most is None else say
+    for one in findings[:most]:
+        place = f"{one.file}:{one.line}" if one.line else one.file
+        speak(f"{one.severity}: {place}: {one.kind}: {one.message}; {one.next}")
+    if most is not None and len(findings) > most:
+        say(f"… and {len(findings) - most} more; `twofold audit` lists them")
+    if not findings:
+        speak("audit: nothing is wrong")
+
+
+def plan(folder: Folder, as_json: Json = False) -> None:
+    """Time, memory and disk of the build on this machine, before it starts."""
+    from builder.plan import plan as planned
+    from ui.terminal import table
+
+    made = planned(Workspace(folder))
+    if as_json:
+        print_json(made)
+        return
+    rows = [[stage["name"], f"{stage['seconds']:.0f} s", f"{stage['memory_bytes'] / 1e9:.1f} GB",
+             f"{stage['disk_bytes'] / 1e6:.0f} MB"] for stage in made["stages"]]
+    table(f"About {made['seconds'] / 60:.0f} minutes on this machine", ["stage", "time", "memory", "disk"], rows)
+
+
+def build(folder: Folder, as_json: Json = False) -> None:
+    """Audit, index, train, evaluate: a release candidate; resumes where it was stopped."""
+    run_build(Workspace(folder), as_json)
+
+
+def run_build(workspace: Workspace, as_json: bool) -> None:
+    """Run all stages, showing each as it goes, and at the end what each half earned."""
+    from builder import pipeline
+    from builder.audit import audit as audited
+    from ui.terminal import say, watching
+
+    results: dict[str, Any] = {}
+    with pipeline.building(workspace), watching() as watch:
+        watch("audit")
+        findings = audited(workspace)
+        watch.end()
+        if not as_json:
+            _show_findings(findings, most=5)
+        for stage, result in pipeline.build(workspace, watch):
+            watch.end()
+            results[stage] = result
+            if not as_json:
+                for line in _lines(stage, result):
+                    say(line)
+    if as_json:
+        print_json(results | {"audit": len(findings), "seconds": watch.seconds})
+    elif results["evaluate"]:
+        _show_report(results["evaluate"], workspace)
+    say(f"built in {sum(watch.seconds.values()):.0f} s; next: twofold ask {workspace.folder} \"…\", "
+        f"or twofold app {workspace.folder}")
+
+
+def _lines(stage: str, result: Any) -> list[str]:
+    """What a finished stage has to say in words."""
+    if stage == "index":
+        failed = [f"left out {one['document']}: {one['reason']}" for one in result["failed"]]
+        if not result["documents"]:
+            return [*failed, "no documents: nothing is retrieved, so only two of the four systems exist"]
+        return [*failed, f"{result['documents']} documents, {result['passages']} passages "
+                         f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)"]
+    if stage == "train":
+        if result is None:
+            return ["too few examples: nothing is fine-tuned, so only two of the four systems exist"]
+        rows = ", ".join(f"{count} {kind}" for kind, count in result["rows"].items())
+        return [f"adapter made from {rows} rows"]
+    if stage == "evaluate" and result is None:
+        return ["no questions: nothing is judged; add questions.jsonl to see what each half earned"]
+    return [f"release candidate {result}"] if stage == "release" else []
+
+
+def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
+    from builder.report import rows_for_terminal
+
+    from ui.terminal import show, table
+
+    headers, rows = rows_for_terminal(report)
+    table(f"{report['name']}: {report['questions']} questions, {report['unanswerable']} of them unanswerable; "
+          "[95 % interval]", headers, rows)
+    show(report["verdict"])
+    folder = workspace.current().evaluation
+    if folder:
+        show(f"Whole report: {folder / 'report.html'}")
+
+
+def index(folder: Folder, as_json: Json = False) -> None:
+    """Read the documents and index their passages."""
+    from builder import pipeline
+    from ui.terminal import say, watching
+
+    workspace = Workspace(folder)
+    with pipeline.building(workspace), watching() as watch:
+        result = pipeline.build_index(workspace, watch)
+        watch.end()
+    if as_json:
+        print_json(result)
+    else:
+        for line in _lines("index", result):
+            say(line)
+
+
+def train(folder: Folder, as_json: Json = False) -> None:
+    """Fine-tune the adapter on the examples."""
+    from builder import pipeline
+    from ui.terminal import say, watching
+
+    workspace = Workspace(folder)
+    with pipeline.building(workspace), watching() as watch:
+        result = pipeline.train(workspace, watch)
+        watch.end()
+    if as_json:
+        print_json(result)
+    else:
+        for line in _lines("train", result):
+            say(line)
+
+
+def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
+             as_json: Json = False) -> None:
+    """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
+    from builder import pipeline
+    from ui.terminal import show, table, watching
+
+    workspace = Workspace(folder)
+    if retrieval:
+        made = pipeline.evaluate_retrieval(workspace)
+        if as_json:
+            print_json(made)
+            return
+        rows = [[name, f"{value['value']:.3f}", f"[{value['low']:.3f}, {value['high']:.3f}]"]
+                for name, value in made.items() if isinstance(value, dict) and "value" in value]
+        table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval"], rows)
+        show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
+        return
+    with pipeline.building(workspace), watching() as watch:
+        report = pipeline.evaluate(workspace, watch)
+        watch.end()
+    if report is None:
+        raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
+    if as_json:
+        print_json({key: value for key, value in report.items() if key != "rows"})
+    else:
+        _show_report(report, workspace)

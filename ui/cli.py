@@ -1,0 +1,204 @@
+"""The command line: reads what the user asks for, calls the builder, prints what it says."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowledge.errors import UserError
+from knowledge.files import unwritable
+from ui import build_commands
+from ui.build_commands import Folder, Json, print_json
+
+if TYPE_CHECKING:
+    from builder.assistant import Reply
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="An assistant that sounds like your brand and says only what your documents say.")
+
+
+def main() -> None:
+    """Run a command: exit 0 done, 1 a judged failure, 2 bad input, 130 Ctrl-C."""
+    from ui.terminal import say
+
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        say(f"twofold: {error}")
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        say("twofold: stopped; nothing is lost, the same command carries on")
+        code = 130
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read has gone; the flush at exit would fail
+        code = 0
+    except OSError as error:
+        say(f"twofold: {unwritable(Path(error.filename or '.'), error)}")
+        code = 2
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        say(f"twofold: {error.format_message()}; `twofold --help` lists the commands")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def new(folder: Folder, template: Annotated[str, typer.Option(help="Which workspace to start from.")] = "support"
+        ) -> None:
+    """Make a workspace that already works."""
+    from builder.workspace import new as make
+    from ui.terminal import say
+
+    make(folder, template)
+    say(f"{folder} is ready; next: twofold build {folder}")
+
+
+for command in (build_commands.audit, build_commands.plan, build_commands.build, build_commands.index,
+                build_commands.train, build_commands.evaluate):
+    app.command()(command)
+
+
+@app.command()
+def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(help="Which system.")] = None,
+        as_json: Json = False) -> None:
+    """One reply, streamed, with its sources."""
+    from builder.assistant import open_assistant, system_named
+    from builder.workspace import Workspace
+    from ui.terminal import say, show, source_lines, write
+
+    assistant = open_assistant(Workspace(folder))
+    chosen = system_named(system) if system else assistant.systems[-1]
+    reply = assistant.answer(question, chosen, None if as_json else write)
+    if as_json:
+        print_json(replyprint_json(reply))
+        return
+    write("\n")
+    if reply.found and not reply.abstained:
+        show("\n".join(source_lines(reply.found)))
+    if len(assistant.systems) == 1:
+        say(f"nothing is built yet, so the base model answered alone; run twofold build {folder}")
+
+
+@app.command()
+def compare(folder: Folder, question: str, as_json: Json = False) -> None:
+    """The four systems side by side on one question."""
+    from builder.assistant import open_assistant
+    from builder.workspace import Workspace
+    from ui.terminal import show
+
+    assistant = open_assistant(Workspace(folder))
+    replies = []
+    for system in assistant.systems:
+        reply = assistant.answer(question, system)
+        replies.append(reply)
+        if not as_json:
+            show(f"── {system.name} · {reply.seconds:.1f} s" + (" · abstained" if reply.abstained else ""))
+            show(reply.text + "\n")
+    if as_json:
+        print_json({"question": question, "replies": [replyprint_json(reply) for reply in replies]})
+
+
+def replyprint_json(reply: "Reply") -> dict[str, Any]:
+    """A reply as `ask --json` prints it."""
+    sources = [{"document": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
+                "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.text}
+               for one in reply.found]
+    return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
+            "answerable": reply.probability, "sources": sources, "seconds": reply.seconds, "tokens": reply.tokens,
+            "finish": reply.finish}
+
+
+@app.command()
+def releases(folder: Folder, as_json: Json = False) -> None:
+    """What is live, and what was."""
+    from builder import release
+    from builder.workspace import Workspace
+    from ui.terminal import say, show
+
+    workspace = Workspace(folder)
+    live = release.live_name(workspace)
+    if as_json:
+        print_json({"live": live, "releases": release.names(workspace)})
+        return
+    for name in release.names(workspace):
+        show(f"{name}{'  live' if name == live else ''}")
+    if not release.names(workspace):
+        say(f"no release yet; run twofold build {folder}")
+
+
+@app.command()
+def promote(folder: Folder, name: str) -> None:
+    """Make a release the one that answers."""
+    from builder import release
+    from builder.workspace import Workspace
+    from ui.terminal import say
+
+    release.promote(Workspace(folder), name)
+    say(f"{name} is live")
+
+
+@app.command()
+def rollback(folder: Folder) -> None:
+    """Make the release live that was before."""
+    from builder import release
+    from builder.workspace import Workspace
+    from ui.terminal import say
+
+    say(f"{release.rollback(Workspace(folder))} is live")
+
+
+@app.command()
+def export(folder: Folder, to: Annotated[str, typer.Option(help="gguf, merged, peft or ollama.")] = "peft") -> None:
+    """The half that others can run (not built yet)."""
+    raise UserError("export is not built yet; the adapter lies in .twofold/adapters as a PEFT folder")
+
+
+@app.command()
+def serve(folder: Folder) -> None:
+    """An OpenAI-compatible API (not built yet)."""
+    raise UserError("serve is not built yet; `twofold app` answers in the browser, `twofold ask` in the terminal")
+
+
+@app.command("app")
+def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The workspace's folder.")] = Path("."),
+                  port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
+    """The Streamlit app: chat, compare, report."""
+    from builder.workspace import Workspace
+
+    Workspace(folder)  # a wrong folder is said here, not in the browser
+    _serve_pages(folder, port)
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the workspace is made.")]
+         = Path("twofold-demo"),
+         pages: Annotated[bool, typer.Option("--app/--no-app", help="Open the app at the end.")] = True,
+         port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
+    """New, build and app on the built-in support bot."""
+    from builder.workspace import Workspace
+    from builder.workspace import new as make
+    from ui.terminal import say
+
+    if not (folder / "brand.yaml").exists():
+        make(folder, "support")
+        say(f"made the support bot's workspace in {folder}")
+    build_commands.run_build(Workspace(folder), False)
+    if pages:
+        _serve_pages(folder, port)
+
+
+def _serve_pages(folder: Path, port: int | None) -> None:
+    """Become Streamlit's server; its address is printed when it is up."""
+    found = importlib.util.find_spec("ui.app")
+    if found is None or found.origin is None:
+        raise UserError("the app's files are missing; install Twofold again")
+    chosen = ["--server.port", str(port)] if port else []
+    command = [sys.executable, "-m", "streamlit", "run", found.origin, "--server.headless", "true",
+               "--browser.gatherUsageStats", "false", "--server.address", "localhost",
+               "--client.toolbarMode", "minimal", *chosen, "--", str(folder)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
