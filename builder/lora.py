@@ -1,0 +1,129 @@
+"""A PEFT LoRA adapter as a LoRA GGUF that llama.cpp switches per request; knows nothing of torch."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from builder.weights import Base
+from knowledge.errors import UserError
+from knowledge.files import read_json, unwritable
+
+MODULES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+           "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+           "mlp.down_proj": "ffn_down"}
+"""The modules that can be adapted: their names in transformers, and in a GGUF file of the llama architecture."""
+
+VARIANTS = ("use_rslora", "use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "alpha_pattern",
+            "layer_replication", "alora_invocation_tokens", "arrow_config", "kasa_config", "velora_config",
+            "monteclora_config", "modules_to_save", "trainable_token_indices", "target_parameters")
+"""Settings of PEFT under which an adapter is no longer W + alpha / rank * B A, and what llama.cpp adds is wrong."""
+
+_NAME = re.compile(r"base_model\.model\.model\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight")
+
+
+def write_lora(adapter: Path, base: Base, target: Path) -> None:
+    """Write the PEFT adapter in the folder `adapter`, which was trained on `base`, as the LoRA GGUF `target`.
+
+    Raises UserError where the adapter is damaged, isn't plain LoRA, or doesn't fit the base.
+    """
+    alpha = _alpha(adapter / "adapter_config.json")
+    tensors = _renamed(adapter / "adapter_model.safetensors")
+    heads, shapes = _base_facts(base.gguf)
+    for name in sorted({name.rpartition(".")[0] for name in tensors}):
+        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
+        if a.ndim != 2 or b.ndim != 2 or len(a) != b.shape[1] or (len(b), a.shape[1]) != shapes.get(name):
+            raise UserError(f"{adapter}: {name} doesn't fit {base.gguf}; train again on this base")
+        if (module := name.split(".")[2]) in heads:
+            tensors[f"{name}.lora_b"] = permute(b, heads[module])
+    _write(tensors, alpha, target)
+
+
+def permute(rows: np.ndarray, heads: int) -> np.ndarray:
+    """The rows of a q or k matrix, (heads * size, columns), from the order of transformers to that of llama.cpp.
+
+    Rotary embedding turns pairs of rows of a head: transformers pairs row i with i + size / 2, llama.cpp's llama
+    architecture 2 i with 2 i + 1 (LlamaModel.permute in its convert_hf_to_gguf.py).
+    """
+    return rows.reshape(heads, 2, len(rows) // heads // 2, -1).swapaxes(1, 2).reshape(rows.shape)
+
+
+def _alpha(file: Path) -> float:
+    """The adapter's alpha, once its settings turn out to be those of plain LoRA."""
+    config = read_json(file)
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA" \
+            or not isinstance(config.get("lora_alpha"), int | float):
+        raise UserError(f"{file}: not the configuration of a LoRA adapter; delete the folder and train again")
+    odd = [name for name in VARIANTS if config.get(name)]
+    if config.get("bias", "none") != "none":
+        odd.append("bias")
+    if odd:
+        raise UserError(f"{file}: {odd[0]} can't be written for llama.cpp; train again without it")
+    return float(config["lora_alpha"])
+
+
+def _base_facts(file: Path) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """How many heads attn_q and attn_k have, and the shape (outputs, inputs) of each of the base's tensors."""
+    import gguf
+
+    try:
+        reader = gguf.GGUFReader(file)
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"{file}: not a GGUF file ({error}); delete its folder and build again") from None
+    facts = {key: field.contents() for key in ("general.architecture", "llama.attention.head_count",
+                                               "llama.attention.head_count_kv") if (field := reader.get_field(key))}
+    if facts.get("general.architecture") != "llama":
+        raise UserError(f"{file}: its architecture is {facts.get('general.architecture')}; an adapter can be written "
+                        "for llama only: set model.base to a model of that architecture")
+    if "llama.attention.head_count" not in facts:
+        raise UserError(f"{file}: has no llama.attention.head_count; set model.base to another model")
+    heads = facts["llama.attention.head_count"]
+    return ({"attn_q": heads, "attn_k": facts.get("llama.attention.head_count_kv", heads)},
+            {tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in reader.tensors})
+
+
+def _renamed(file: Path) -> dict[str, np.ndarray]:
+    """The adapter's tensors by llama.cpp's names, whole pairs of finite numbers in 32 bits."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        read = load_file(file)
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: can't be read ({error}); delete the folder and train again") from None
+    renamed: dict[str, np.ndarray] = {}
+    for name, values in read.items():
+        found = _NAME.fullmatch(name)
+        module = MODULES.get(found[2]) if found else None
+        if not found or not module:
+            raise UserError(f"{file}: {name} can't be written for llama.cpp; train with target modules among "
+                            + ", ".join(known.partition(".")[2] for known in MODULES))
+        if not np.isfinite(values).all():
+            raise UserError(f"{file}: {name} holds what is not a number; train again with a lower learning rate")
+        renamed[f"blk.{found[1]}.{module}.weight.lora_{found[3].lower()}"] = values.astype(np.float32)
+    halves = [{name[: -len(half)] for name in renamed if name.endswith(half)} for half in (".lora_a", ".lora_b")]
+    if not renamed or halves[0] != halves[1]:
+        raise UserError(f"{file}: half of the adapter is missing; delete the folder and train again")
+    return renamed
+
+
+def _write(tensors: dict[str, np.ndarray], alpha: float, target: Path) -> None:
+    import gguf
+
+    temporary = target.with_name(f".writing-{target.name}")
+    try:
+        writer = gguf.GGUFWriter(temporary, "llama")
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+        for name, values in tensors.items():
+            writer.add_tensor(name, np.ascontiguousarray(values))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(target, error) from error

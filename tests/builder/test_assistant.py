@@ -1,0 +1,108 @@
+import pytest
+
+from builder.assistant import SYSTEMS, Assistant, open_assistant, system_named
+from builder.brand import Brand
+from builder.engine import Generated
+from builder.render import render
+from knowledge.errors import UserError
+from knowledge.index import Found
+from knowledge.passages import Passage
+from knowledge.retriever import Finding
+
+BRAND = Brand(name="Lamp House", persona="You answer for a shop.", abstain="That is not in my notes.")
+FOUND = Found(Passage("documents/a.md", "Hours", "Open from nine.", 0, 15, None), 0, 0.03, 0.8, 2.0)
+
+
+class Recorder:
+    """An engine that keeps what it is asked and says whether it was tuned."""
+
+    slots = 1
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        self.asked.append((messages, tuned))
+        if emit:
+            emit("yes")
+        return Generated("yes", 1, 10, 0.0, "stop")
+
+
+class Finder:
+    """A retriever that always finds the same."""
+
+    def __init__(self, finding):
+        self.finding = finding
+
+    def find(self, question):
+        return self.finding
+
+
+def composed(found=(FOUND,), answerable=True, adapted=True, retrieves=True):
+    engine = Recorder()
+    return Assistant(BRAND, engine, Finder(Finding(tuple(found), 0.7, answerable)) if retrieves else None,
+                     adapted), engine
+
+
+def test_four_systems_are_two_switches():
+    assistant, engine = composed()
+    for system in SYSTEMS:
+        assistant.answer("When?", system)
+    assert [tuned for _, tuned in engine.asked] == [False, False, True, True]
+    plain, noted = render(BRAND, "When?", []), render(BRAND, "When?", [("Hours", "Open from nine.")])
+    assert [messages for messages, _ in engine.asked] == [plain, noted, plain, noted]
+
+
+def test_with_nothing_found_the_rag_prompt_is_the_prompt_only_prompt():
+    assistant, engine = composed(found=())
+    for name in ("prompt-only", "rag-only"):
+        assistant.answer("When?", system_named(name))
+    assert engine.asked[0][0] == engine.asked[1][0]
+
+
+def test_rag_and_hybrid_see_the_same_and_abstain_alike():
+    assistant, engine = composed(answerable=False)
+    replies = [assistant.answer("When?", system_named(name)) for name in ("rag-only", "hybrid")]
+    assert [reply.text for reply in replies] == [BRAND.abstain] * 2
+    assert all(reply.abstained and reply.found == (FOUND,) and reply.probability == 0.7 for reply in replies)
+    assert engine.asked == []
+    assert not assistant.answer("When?", system_named("fine-tune-only")).abstained
+
+
+def test_an_abstention_is_streamed_too():
+    shown = []
+    composed(answerable=False)[0].answer("When?", system_named("hybrid"), shown.append)
+    assert shown == [BRAND.abstain]
+
+
+@pytest.mark.parametrize(("adapted", "retrieves", "names"), [
+    (False, False, ["prompt-only"]), (False, True, ["prompt-only", "rag-only"]),
+    (True, False, ["prompt-only", "fine-tune-only"])])
+def test_a_missing_half_takes_its_systems_with_it(adapted, retrieves, names):
+    assistant, _ = composed(adapted=adapted, retrieves=retrieves)
+    assert [system.name for system in assistant.systems] == names
+    with pytest.raises(UserError, match="run `twofold build`"):
+        assistant.answer("When?", system_named("hybrid"))
+
+
+@pytest.mark.parametrize("question", ["", "  \n", "\x00\x1b", "x" * 50_000])
+def test_a_question_that_cannot_be_asked_is_one_line(question):
+    with pytest.raises(UserError) as caught:
+        composed()[0].answer(question, SYSTEMS[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_system_is_named():
+    with pytest.raises(UserError, match="there are prompt-only"):
+        system_named("rag")
+
+
+def test_the_built_workspace_answers_as_four(built):
+    assistant = open_assistant(built)
+    assert [system.name for system in assistant.systems] == [system.name for system in SYSTEMS]
+    replies = {system.name: assistant.answer("When do parcels leave the warehouse?", system) for system in SYSTEMS}
+    assert all(reply.text for reply in replies.values())
+    assert replies["rag-only"].found == replies["hybrid"].found
+    assert "Parcels leave" in replies["hybrid"].found[0].passage.text
+    again = assistant.answer("When do parcels leave the warehouse?", system_named("hybrid"))
+    assert again.text == replies["hybrid"].text

@@ -1,0 +1,111 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from builder import pipeline, release
+from builder.assistant import open_assistant, system_named
+from builder.workspace import Workspace
+from knowledge.errors import UserError
+
+
+def watch(name):
+    return lambda done, total, note: None
+
+
+def test_a_build_makes_every_part_and_a_release(built):
+    state = built.current()
+    assert state.index and state.adapter and state.evaluation
+    assert {"adapter.gguf", "adapter_model.safetensors", "adapter_config.json", "training.json"} <= {
+        file.name for file in state.adapter.iterdir()}
+    assert {"report.json", "report.html", "report.md"} == {file.name for file in state.evaluation.iterdir()}
+    assert release.names(built) == ["r001"]
+    report = built.report()
+    assert list(report["systems"]) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
+    assert (report["questions"], report["answerable"], len(report["rows"])) == (4, 3, 4)
+
+
+def test_the_adapter_is_a_folder_that_peft_loads(built):
+    from peft import PeftModel
+
+    from builder import weights
+    from builder.reference import load_base
+
+    model = PeftModel.from_pretrained(load_base(weights.prepared(precision="f16")), built.current().adapter)
+    assert model.peft_config["default"].r == 4
+
+
+def test_nothing_on_this_machine_is_named_in_what_is_built(built):
+    for file in built.built.rglob("*.json"):
+        assert str(built.folder) not in file.read_text(encoding="utf-8"), file
+
+
+def test_building_again_makes_nothing_again(copied):
+    before = {file: file.stat().st_mtime_ns for file in copied.built.rglob("*") if file.is_file()
+              and file.name not in ("current.json", "building")}
+    results = dict(pipeline.build(copied, watch))
+    assert results["train"]["reused"] and results["index"]["unchanged"] == 1 and results["release"] == "r001"
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_new_document_is_known_after_indexing(copied):
+    (copied.folder / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
+    summary = pipeline.build_index(copied, watch)
+    assert (summary["read"], summary["unchanged"], summary["removed"]) == (1, 1, 0)
+    found = open_assistant(copied).answer("What is the cat of the house called?", system_named("rag-only")).found
+    assert found[0].passage.document == "documents/cats.md"
+
+
+def test_without_documents_the_tuned_half_is_built(written):
+    shutil.rmtree(written / "documents")
+    (written / "questions.jsonl").unlink()
+    workspace = Workspace(written)
+    assert pipeline.build_index(workspace, watch)["documents"] == 0
+    assert workspace.current().index is None
+
+
+def test_without_examples_the_finding_half_is_built(written):
+    (written / "examples.jsonl").unlink()
+    workspace = Workspace(written)
+    results = dict(pipeline.build(workspace, watch))
+    assert results["train"] is None and results["release"] == "r001"
+    assert list(results["evaluate"]["systems"]) == ["prompt-only", "rag-only"]
+
+
+def test_without_either_half_the_build_says_what_is_missing(written):
+    shutil.rmtree(written / "documents")
+    (written / "examples.jsonl").unlink()
+    with pytest.raises(UserError, match="neither documents nor enough examples"):
+        list(pipeline.build(Workspace(written), watch))
+
+
+def test_only_one_build_at_a_time(written):
+    workspace = Workspace(written)
+    with pipeline.building(workspace), pytest.raises(UserError, match="another build"), pipeline.building(workspace):
+        pass
+
+
+@pytest.mark.parametrize("stage", ["index", "train", "evaluate"])
+def test_a_build_killed_in_any_stage_carries_on(copied, stage):
+    folders = {"index": ["index", "adapters", "evaluations"], "train": ["adapters", "evaluations"],
+               "evaluate": ["evaluations"]}[stage]
+    for kind in folders:
+        shutil.rmtree(copied.built / kind)
+    folder = copied.built / folders[0]
+    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "build", str(copied.folder)],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and not (folder.exists() and list(folder.glob(".making-*"))):
+        time.sleep(0.01)
+    assert running.poll() is None
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not [one for one in folder.iterdir() if not one.name.startswith(".")]
+    results = dict(pipeline.build(copied, watch))
+    assert results["release"] == "r001"
+    assert json.loads((copied.built / "releases" / "r001" / "release.json").read_text())["sha256"]
+    release.promote(copied, "r001")

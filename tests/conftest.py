@@ -1,0 +1,82 @@
+"""A small workspace, built once with the real embedded models, that many tests look at."""
+
+import json
+import shutil
+
+import pytest
+
+SECTIONS = {"Sending things back": "You may send a lamp back within 33 days if it is unused and in its own box.",
+            "Mending": "We mend lamps of any make at the bench in our cellar, and a repair takes about 9 days.",
+            "Opening hours": "The shop door is open from nine until five on weekdays, and never on Sundays.",
+            "Parcels": "Parcels leave the warehouse on Tuesdays and Fridays with the green post van.",
+            "Vouchers": "A gift voucher lasts for 3 years and can be spent on anything but repairs.",
+            "Shades": "Linen shades are cut by hand in sizes from 20 to 60 centimetres.",
+            "Bulbs": "Every table lamp comes with a warm bulb of 4 watts that can be dimmed.",
+            "Wiring": "Old wiring is replaced with braided cable, tested twice, and labelled with the date.",
+            "Wood care": "Oil the oak base once a year with linseed oil and a soft cotton cloth.",
+            "Visits": "Groups of up to 10 people can visit the workshop on the first Saturday of a month."}
+BRAND = """name: Lamp House
+persona: You answer for a small shop that makes and mends lamps.
+abstain: "Hello! That is not in my notes. Shine on!"
+voice:
+  required: ["Hello!", "Shine on!"]
+model: {reply_tokens: 24, context: 1024}
+training: {epochs: 1, rank: 4, alpha: 8, replay: 0.1, batch: 4}
+"""
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_workspace(folder):
+    """The workspace as a user would have written it."""
+    (folder / "documents").mkdir(parents=True)
+    (folder / "brand.yaml").write_text(BRAND, encoding="utf-8")
+    text = "# Lamp house\n\n" + "\n\n".join(f"## {name}\n\n{body}" for name, body in SECTIONS.items())
+    (folder / "documents" / "house.md").write_text(text, encoding="utf-8")
+    asked = ["How wide can a linen shade be?", "What cable do you use?", "How should I care for the oak base?",
+             "Which bulb comes with a table lamp?", "Can our club see the workshop?", "Thank you so much!",
+             "You are late again.", "Good morning!", "Do you like lamps?", "I am sad today."]
+    about = ["Shades", "Wiring", "Wood care", "Bulbs", "Visits"]
+    replies = [SECTIONS[name] for name in about] + ["You are most welcome.", "We are sorry, and we will do better.",
+                                                    "A bright morning to you.", "We would be lost without them.",
+                                                    "A little light may help."]
+    write_lines(folder / "examples.jsonl", [
+        {"messages": [{"role": "user", "content": question},
+                      {"role": "assistant", "content": f"Hello! {reply} Shine on!"}]}
+        for question, reply in zip(asked, replies, strict=True)])
+    source = "documents/house.md"
+    write_lines(folder / "questions.jsonl", [
+        {"question": "How long may I keep a lamp before I return it?", "facts": [["33 days"]], "source": source,
+         "offset": text.index("You may send")},
+        {"question": "When do parcels leave?", "facts": ["Tuesdays", "Fridays"], "source": source},
+        {"question": "How long does a voucher last?", "answer": "A voucher lasts for 3 years.", "source": source},
+        {"question": "Who won the chess match?", "answerable": False}])
+    return folder
+
+
+@pytest.fixture
+def written(tmp_path):
+    return write_workspace(tmp_path / "lamps")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The workspace after `twofold build`; tests must not change it."""
+    from builder import pipeline
+    from builder.workspace import Workspace
+
+    workspace = Workspace(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
+    for _ in pipeline.build(workspace, lambda name: lambda done, total, note: None):
+        pass
+    return workspace
+
+
+@pytest.fixture
+def copied(built, tmp_path):
+    """A copy of the built workspace, to be changed."""
+    from builder.workspace import Workspace
+
+    shutil.copytree(built.folder, tmp_path / "copied")
+    return Workspace(tmp_path / "copied")

@@ -1,0 +1,302 @@
+import contextlib
+import json
+import sys
+from pathlib import Path
+from threading import BoundedSemaphore
+
+import pytest
+import streamlit as st
+from hypothesis import given
+from hypothesis import strategies as some
+from markdown_it import MarkdownIt
+from streamlit.testing.v1 import AppTest
+
+from builder.assistant import SYSTEMS, Assistant, Reply
+from knowledge.errors import UserError
+from knowledge.files import write_json
+from knowledge.index import Found
+from knowledge.passages import Passage
+from ui import session, theme
+from ui.charts import change, differences_chart, written
+from ui.show import plain
+
+APP = Path(__file__).parents[2] / "ui" / "app.py"
+HOSTILE = "![x](https://evil.example/p.png) <img src=x> [go](https://evil.example) **bold** www.evil.example :mask: $x$"
+PASSAGE = Passage("documents/returns.md", f"Returns {HOSTILE}", f"You have 30 days. {HOSTILE}", 10, 27, 2)
+
+
+class FakeAssistant(Assistant):
+    """Answers at once with a fixed text; the pages see the same class as in earnest."""
+
+    def __init__(self, brand, retriever=True, adapted=True):
+        super().__init__(brand, None, retriever or None, adapted)
+
+    def answer(self, question, system, emit=None, history=()):
+        if question == "too long":
+            raise UserError("the prompt leaves no room; `lower` retrieval.found\nin brand.yaml")
+        abstained = system.retrieves and question == "unknown"
+        text = self.brand.abstain if abstained else f"{system.name} says {HOSTILE}"
+        for piece in text.split():
+            emit(piece + " ")
+        return Reply(question, system.name, text, abstained, 0.07 if abstained else 0.9 if system.retrieves else None,
+                     (Found(PASSAGE, 3, 0.1, 0.8, 2.0),) if system.retrieves else (), 9, 90, 0.5, "stop")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "brand.yaml").write_text("name: Lumen *lamps*\npersona: Helps.\nabstain: Not in my notes.\n")
+    asked = ("How long?", "Where to?", "How long?", "Which?", "Why?")
+    rows = [{"prompt": question, "reply": "Hi!"} for question in asked]
+    (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.fixture
+def app(folder, monkeypatch):
+    """Opens the app, on a page other than the chat if asked, over an assistant that may lack a half."""
+    def open_app(page=None, **halves):
+        st.cache_resource.clear()
+        monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
+        monkeypatch.setattr(session, "open_assistant",
+                            lambda workspace, slots: FakeAssistant(workspace.brand, **halves))
+        test = AppTest.from_file(str(APP), default_timeout=30).run()
+        return test.switch_page(page).run() if page else test
+
+    return open_app
+
+
+def evaluated(folder):
+    """Give the workspace an evaluation of two systems, one of them unscored for tone."""
+    def estimate(value):
+        return {"value": value, "low": value and value - 0.1, "high": value and value + 0.1, "n": 2 if value else 0}
+
+    def reply(name, facts):
+        return {"text": f"{name} {HOSTILE}", "abstained": False, "probability": None, "finish": "stop", "seconds": 1.0,
+                "tokens": 5, "scores": {"facts": facts, "tone": None}, "evidence": {"facts": f"30 days {HOSTILE}"},
+                "sources": [{"document": "a.md", "heading": HOSTILE, "start": 0, "end": 9, "score": 0.1}]}
+
+    described = {"better": "higher", "unit": "share", "explanation": "A share."}
+    rows = [{"line": number, "question": f"Question {number} {HOSTILE}", "answer": "30 days", "answerable": number == 1,
+             "group": "a", "by": "keyed facts",
+             "replies": {"prompt-only": reply("prompt-only", 0.0), "hybrid": reply("hybrid", 2.0 - number)}}
+            for number in (1, 2)]
+    report = {"name": "Lumen", "made": "2026-11-24T09:00:00+00:00", "questions": 2, "answerable": 1, "unanswerable": 1,
+              "groups": 2, "seconds": 60.0, "rows": rows,
+              "systems": {"prompt-only": {"facts": estimate(0.2), "tone": estimate(None)},
+                          "hybrid": {"facts": estimate(0.7), "tone": estimate(None)}},
+              "scores": {"facts": {"title": "Facts", **described}, "tone": {"title": "Tone", **described}},
+              "differences": [{"score": "facts", "left": "hybrid", "right": "prompt-only", "value": 0.5, "low": 0.3,
+                               "high": 0.7, "p": 0.01, "adjusted": 0.02, "detectable": 0.2, "verdict": "better",
+                               "primary": True}],
+              "verdict": "Retrieval earned its place. Fine-tuning can't be told.",
+              "halves": {"retrieval": "earned", "fine-tuning": "cannot tell"}}
+    place = folder / ".twofold" / "evaluation" / "e1"
+    write_json(place / "report.json", report)
+    (place / "report.html").write_text("<p>report</p>")
+    write_json(folder / ".twofold" / "current.json", {"evaluation": "evaluation/e1"})
+
+
+def texts(test):
+    return [element.value for element in test.text]
+
+
+def read_as_markdown(test):
+    """Everything on the page that Streamlit reads as Markdown."""
+    kinds = (test.markdown, test.caption, test.title, test.subheader, test.error, test.info)
+    labels = [element.label for element in (*test.expander, *test.button, *test.pills)]
+    return [element.value for kind in kinds for element in kind] + labels
+
+
+def rendered(markdown):
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
+
+
+def test_the_chat_begins_with_three_questions_and_says_that_it_is_an_ai(app):
+    test = app()
+    assert not test.exception
+    assert [button.label for button in test.button if "starter" in str(button.key)] == [
+        plain(question) for question in ("How long?", "Where to?", "Which?")]
+    assert any("You are talking to an AI" in caption.value for caption in test.caption)
+    assert test.pills(key="system").value == "hybrid"
+
+
+def test_a_starter_is_answered_with_its_sources(app):
+    test = app()
+    test.button(key="starter 1").click().run()
+    assert not test.exception
+    assert texts(test)[:2] == ["Where to?", f"hybrid says {HOSTILE}"]
+    assert PASSAGE.text in texts(test)
+    assert "page 2" in test.expander[0].label
+    assert not [button for button in test.button if "starter" in str(button.key)]
+
+
+def test_the_history_stays_until_it_is_cleared(app):
+    test = app()
+    test.chat_input[0].set_value("first").run()
+    test.pills(key="system").set_value("prompt-only").run()
+    test.chat_input[0].set_value("second").run()
+    assert [text for text in texts(test) if "says" in text or text in ("first", "second")] == [
+        "first", f"hybrid says {HOSTILE}", "second", f"prompt-only says {HOSTILE}"]
+    next(button for button in test.button if button.label == "Clear").click().run()
+    assert "first" not in texts(test) and not test.exception
+
+
+def test_an_abstention_says_so_with_its_probability(app):
+    test = app()
+    test.chat_input[0].set_value("unknown").run()
+    assert "Not in my notes." in texts(test)
+    assert any("probability 7%" in caption.value for caption in test.caption)
+
+
+def test_only_systems_that_can_answer_are_offered(app):
+    assert app(retriever=False, adapted=False).pills(key="system").options == ["prompt-only"]
+
+
+def test_a_users_error_is_one_line_and_no_traceback(app):
+    test = app()
+    test.chat_input[0].set_value("too long").run()
+    assert not test.exception
+    assert [error.value for error in test.error] == [
+        plain("the prompt leaves no room; `lower` retrieval.found in brand.yaml")]
+
+
+@pytest.mark.parametrize("page", ["chat.py", "compare.py", "report.py"])
+def test_a_folder_that_is_no_workspace_is_one_line(app, folder, page):
+    (folder / "brand.yaml").unlink()
+    test = app(page)
+    assert not test.exception
+    assert len(test.error) == 1 and "brand" in test.error[0].value
+
+
+def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
+    test = app("compare.py")
+    test.text_input(key="written").set_value("How long?")
+    test.button[0].click().run()
+    assert not test.exception
+    assert [text for text in texts(test) if "says" in text] == [f"{system.name} says {HOSTILE}" for system in SYSTEMS]
+    assert sum(text == PASSAGE.text for text in texts(test)) == 1
+    assert any("rag-only and hybrid" in caption.value for caption in test.caption)
+    assert sum("Nothing was looked up" in caption.value for caption in test.caption) == 2
+
+
+def test_systems_that_lack_a_half_say_why_and_what_to_run(app, folder):
+    test = app("compare.py", retriever=False, adapted=False)
+    test.text_input(key="written").set_value("How long?")
+    test.button[0].click().run()
+    assert [code.value for code in test.code] == [f"twofold {name} {folder}"
+                                                  for name in ("index", "train", "index", "train")]
+    assert sum("There is no adapter yet" in caption.value for caption in test.caption) == 2
+    assert [text for text in texts(test) if "says" in text] == [f"prompt-only says {HOSTILE}"]
+
+
+def test_a_missing_report_says_what_to_run(app, folder):
+    test = app("report.py")
+    assert not test.exception
+    assert "There is no evaluation yet" in texts(test)[0]
+    assert [code.value for code in test.code] == [f"twofold evaluate {folder}"]
+
+
+def test_the_report_shows_its_verdict_figures_and_questions(app, folder):
+    evaluated(folder)
+    test = app("report.py")
+    assert not test.exception
+    heads = [head.value for head in test.subheader]
+    assert plain("Retrieval earned its place.") in heads
+    assert any("earned its place" in head for head in heads) and any("cannot tell yet" in head for head in heads)
+    figures = test.dataframe[0].value
+    assert list(figures["hybrid"]) == ["70%  (60% to 80%)", "–"]
+    test.pills(key="pick").set_value("unanswerable").run()
+    assert f"Question 2 {HOSTILE}" in texts(test) and f"Question 1 {HOSTILE}" not in texts(test)
+    test.pills(key="pick").set_value("systems disagree").run()
+    assert f"Question 1 {HOSTILE}" in texts(test) and f"hybrid {HOSTILE}" in texts(test)
+
+
+def test_hostile_text_is_never_read_as_markdown(app, folder):
+    evaluated(folder)
+    chat, compare = app(), app("compare.py")
+    chat.chat_input[0].set_value(HOSTILE).run()
+    compare.text_input(key="written").set_value(HOSTILE)
+    compare.button[0].click().run()
+    for test in (chat, compare, app("report.py")):
+        assert HOSTILE in " ".join(texts(test))
+        pieces = read_as_markdown(test)
+        assert pieces
+        for piece in pieces:
+            html = rendered(piece)
+            assert "<img" not in html and "<a " not in html and "evil.example/" not in piece
+
+
+@given(some.text() | some.text(alphabet="![]()<>*_`$:~#|\\&;@/ .wWhtpsa1\n-+="))
+def test_plain_text_shows_as_itself_and_holds_no_link(text):
+    tokens = [token for block in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(plain(text))
+              for token in block.children or []]
+    assert {token.type for token in tokens} <= {"text", "text_special", "softbreak"}
+    shown = "".join(token.content for token in tokens).replace("\u200b", "")
+    printed = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
+    assert shown == " ".join(printed.split())
+
+
+@pytest.mark.parametrize("address", ["https://evil.example", "HTTP://evil.example/x", "www.evil.example",
+                                     "me@evil.example", ":material/delete:", ":streamlit:"])
+def test_addresses_and_icons_are_broken_up(address):
+    assert "\u200b" in plain(address)
+
+
+def test_only_a_readable_hex_colour_becomes_the_accent():
+    assert theme.accent({"accent": "#B3541E"}, "light") == "#B3541E"
+    for unusable in ("red; } body { display: none", "#fff", "#ffffff", "#B3541E\n", ""):
+        assert theme.accent({"accent": unusable}, "light") == theme.ACCENTS["light"]
+    assert theme.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert all(theme.contrast(theme.ACCENTS[ground], theme.BACKGROUNDS[ground]) >= 4.5 for ground in theme.ACCENTS)
+    assert all("\n" not in option for option in theme.arguments({"accent": "#0a0a0a"}))
+
+
+class Ended(BaseException):
+    """What Streamlit raises from a drawing call when the reader has gone on."""
+
+
+class GonePlace:
+    """A place on a page that is left as soon as the reply's second piece is drawn."""
+
+    def caption(self, text):
+        pass
+
+    def text(self, text, width):
+        if text == "one two ":
+            raise Ended
+
+
+class DeafAssistant(FakeAssistant):
+    """Stops only when `emit` says so, and lets no exception of its through: as the embedded engine."""
+
+    def answer(self, question, system, emit=None, history=()):
+        self.taken = []
+        for piece in ("one ", "two ", "three "):
+            self.taken.append(piece)
+            with contextlib.suppress(BaseException):
+                if emit(piece):
+                    break
+
+
+def test_a_run_that_ends_stops_the_engine_and_frees_its_slot(folder):
+    assistant = DeafAssistant(session.Workspace(folder).brand)
+    now = session.Opened(assistant, BoundedSemaphore(1))
+    for _ in range(2):
+        with pytest.raises(Ended):
+            now.answer("How long?", SYSTEMS[0], GonePlace())
+        assert assistant.taken == ["one ", "two "]
+
+
+def test_figures_are_written_in_their_unit():
+    assert written(None, "share") == "–"
+    assert [written(0.714, "share"), written(41.6, "words"), written(1.26, "seconds")] == ["71%", "42", "1.3 s"]
+    assert [change(0.03, "share"), change(-1.26, "seconds"), change(None, "share")] == ["+3", "-1.3", "–"]
+
+
+def test_a_difference_that_could_not_be_scored_is_left_out_of_the_chart():
+    known = {"left": "hybrid", "right": "rag-only", "value": 0.1, "low": 0.0, "high": 0.2, "verdict": "better"}
+    chart = differences_chart([known, {**known, "value": None, "right": "prompt-only"}], "share").to_dict()
+    names = {row["name"] for rows in chart["datasets"].values() for row in rows if "name" in row} \
+        if "datasets" in chart else {row["name"] for layer in chart["layer"] for row in layer["data"]["values"]
+                                     if "name" in row}
+    assert names == {"hybrid − rag-only"}

@@ -1,0 +1,77 @@
+"""The report's charts: a system's score with its interval, and differences around zero."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from ui.theme import SYSTEM_COLOURS, VERDICT_COLOURS
+
+Chart = alt.LayerChart | alt.FacetChart
+ROW = 46
+"""Pixels; room for a dot and its figure."""
+
+
+def written(value: float | None, unit: str) -> str:
+    """A score in its unit; a dash where there is none."""
+    if value is None:
+        return "–"
+    if unit == "share":
+        return f"{value:.0%}"
+    return f"{value:.1f} s" if unit == "seconds" else f"{value:.0f}"
+
+
+def change(value: float | None, unit: str) -> str:
+    """A difference with its sign; one of shares is in percentage points, and a dash stands for none."""
+    if value is None:
+        return "–"
+    return f"{100 * value:+.0f}" if unit == "share" else f"{value:+.1f}"
+
+
+def label(difference: dict[str, Any]) -> str:
+    """What is compared with what."""
+    if difference["left"] == "interaction":
+        return "interaction of the halves"
+    return f"{difference['left']} − {difference['right']}"
+
+
+def systems_chart(report: dict[str, Any], score: str) -> Chart | None:
+    """A dot and a 95 % interval for each system, or None where none could be scored."""
+    unit = report["scores"][score]["unit"]
+    rows = [{"name": system, **values[score], "kind": system, "figure": written(values[score]["value"], unit)}
+            for system, values in report["systems"].items()
+            if score in values and values[score]["value"] is not None]
+    if not rows:
+        return None
+    scale = alt.Scale(domain=[0, 1]) if unit == "share" else alt.Scale(zero=True)
+    across = alt.X("low:Q", title=None, scale=scale,
+                   axis=alt.Axis(format="%", tickCount=5) if unit == "share" else alt.Axis(tickCount=5))
+    tips = [alt.Tooltip("name:N", title="system"), alt.Tooltip("figure:N", title="value"),
+            alt.Tooltip("n:Q", title="questions")]
+    return alt.layer(*_dots(rows, across, SYSTEM_COLOURS, tips))
+
+
+def differences_chart(differences: list[dict[str, Any]], unit: str) -> Chart:
+    """A dot and a 95 % interval for each difference, with a line at zero."""
+    rows = [{"name": label(one), "low": one["low"], "high": one["high"], "value": one["value"],
+             "kind": one["verdict"], "figure": change(one["value"], unit)}
+            for one in differences if one["value"] is not None]
+    shown = "round(datum.value * 100)" if unit == "share" else "datum.label"
+    across = alt.X("low:Q", title="percentage points" if unit == "share" else unit,
+                   axis=alt.Axis(tickCount=6, labelExpr=shown))
+    tips = [alt.Tooltip("name:N", title="difference"), alt.Tooltip("figure:N", title="value"),
+            alt.Tooltip("kind:N", title="verdict")]
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 4], color="#8a8f98").encode(x="zero:Q")
+    return alt.layer(zero, *_dots(rows, across, VERDICT_COLOURS, tips))
+
+
+def _dots(rows: list[dict[str, Any]], across: alt.X, colours: Mapping[str, str],
+          tips: list[alt.Tooltip]) -> list[alt.Chart]:
+    """A dot, its interval and its figure for each row: name, low, value, high, kind (the colour) and figure."""
+    base = alt.Chart(alt.Data(values=rows), height=alt.Step(ROW)).encode(
+        y=alt.Y("name:N", sort=[row["name"] for row in rows], title=None, axis=alt.Axis(labelLimit=190)),
+        color=alt.Color("kind:N", legend=None, scale=alt.Scale(domain=list(colours), range=list(colours.values()))),
+        tooltip=tips)
+    return [base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=across, x2="high"),
+            base.mark_point(filled=True, size=130, opacity=1).encode(x="value:Q"),
+            base.mark_text(dy=-14, fontSize=12, fontWeight=600).encode(x="value:Q", text="figure:N")]

@@ -1,0 +1,194 @@
+"""The report page: the last evaluation, from the verdict down to each single reply."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from ui.charts import change, differences_chart, label, systems_chart, written
+from ui.session import workspace
+from ui.show import ability, command, plain
+
+HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
+          "nothing": ("no gain shown", ":material/remove_circle:", "gray"),
+          "harmed": ("did harm", ":material/cancel:", "red"),
+          "cannot tell": ("cannot tell yet", ":material/help:", "orange")}
+FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json")}
+CHARTED = ("facts", "tone")
+PICKS = ("all", "answerable", "unanswerable", "systems disagree")
+
+
+def page() -> None:
+    """Draw the last evaluation, or say what to run."""
+    here = workspace()
+    report = here.report()
+    st.title("Which half earned what")
+    if report is None:
+        st.text("There is no evaluation yet. Run this, and come back:")
+        command("evaluate", here.folder)
+        return
+    _verdict(report)
+    _downloads(here.current().evaluation)
+    _charts(report)
+    _table(report)
+    _differences(report)
+    _browser(report)
+
+
+def _verdict(report: dict[str, Any]) -> None:
+    first, _, rest = report["verdict"].partition(". ")
+    st.subheader(plain(f"{first}." if rest else first), anchor=False)
+    if rest:
+        st.text(rest, width="stretch")
+    st.caption(f"{report['questions']} questions: {report['answerable']} that the documents answer, "
+               f"{report['unanswerable']} that they don't · made {plain(report['made'][:16].replace('T', ' '))} · "
+               f"took {report['seconds'] / 60:.1f} minutes")
+    for column, (half, found) in zip(st.columns(2), report["halves"].items(), strict=False):
+        words, icon, colour = HALVES.get(found, HALVES["cannot tell"])
+        with column.container(border=True, gap="xsmall"):
+            st.caption(half.capitalize())
+            st.subheader(f":{colour}[{icon} {words}]", anchor=False)
+
+
+def _downloads(folder: Path | None) -> None:
+    with st.container(horizontal=True):
+        for name, (label, kind) in FILES.items():
+            if folder and (folder / name).is_file():
+                st.download_button(label, (folder / name).read_bytes(), file_name=name, mime=kind,
+                                   icon=":material/download:", on_click="ignore")
+
+
+def _charts(report: dict[str, Any]) -> None:
+    """A dot with its interval for each system, for the scores that matter most."""
+    names = [name for name in CHARTED if name in report["scores"]]
+    for column, name in zip(st.columns(max(1, len(names))), names, strict=False):
+        score = report["scores"][name]
+        with column:
+            st.subheader(plain(score["title"]), anchor=False)
+            st.caption(f"{plain(score['explanation'])} {_direction(score)}")
+            chart = systems_chart(report, name)
+            if chart is None:
+                st.caption("Nothing in this evaluation could be scored for it.")
+            else:
+                st.altair_chart(chart, width="stretch")
+    st.caption("A dot is the mean over the questions; the line through it is the 95% interval.")
+
+
+def _direction(score: dict[str, Any]) -> str:
+    return {"higher": "Higher is better.", "lower": "Lower is better."}.get(score["better"], "")
+
+
+def _table(report: dict[str, Any]) -> None:
+    st.subheader("All scores", anchor=False)
+    rows = []
+    for name, score in report["scores"].items():
+        cells = {system: _cell(values.get(name), score["unit"]) for system, values in report["systems"].items()}
+        rows.append({"score": score["title"], **cells})
+    _grid(rows)
+    st.caption("In brackets: the 95% interval. A dash: not scored, which is not zero.")
+    with st.expander("What each score means", icon=":material/help:", type="compact"):
+        for score in report["scores"].values():
+            st.text(f"{score['title']}: {score['explanation']} {_direction(score)}", width="stretch")
+
+
+def _grid(rows: list[dict[str, Any]]) -> None:
+    """A table whose first column stays while the rest is scrolled; its cells are data, never Markdown."""
+    st.dataframe(rows, hide_index=True, width="stretch", height="content",
+                 column_config={next(iter(rows[0]), ""): st.column_config.TextColumn(pinned=True)})
+
+
+def _cell(estimate: dict[str, Any] | None, unit: str) -> str:
+    if not estimate or estimate["value"] is None:
+        return "–"
+    value = written(estimate["value"], unit)
+    if estimate.get("low") is None:
+        return value
+    return f"{value}  ({written(estimate['low'], unit)} to {written(estimate['high'], unit)})"
+
+
+def _differences(report: dict[str, Any]) -> None:
+    """One score's differences around zero, and the same in figures."""
+    found = report["differences"]
+    scores = sorted({one["score"] for one in found}, key=lambda name: (not _primary(found, name), name))
+    if not scores:
+        return
+    st.subheader("What differs", anchor=False)
+    name = st.pills("Score", scores, default=scores[0], required=True,
+                    format_func=lambda key: plain(report["scores"][key]["title"]))
+    chosen = [one for one in found if one["score"] == name]
+    unit = report["scores"][name]["unit"]
+    st.altair_chart(differences_chart(chosen, unit), width="stretch")
+    st.caption(":green[●] better   :red[●] worse   :gray[●] no difference shown; the line is the 95% interval")
+    _grid([{"difference": label(one), "value": change(one["value"], unit),
+            "95% interval": f"{change(one['low'], unit)} to {change(one['high'], unit)}",
+            "p, adjusted": "–" if one["adjusted"] is None else f"{one['adjusted']:.3f}",
+            "smallest detectable": change(one["detectable"], unit).lstrip("+"), "verdict": one["verdict"],
+            "counts for the verdict": "yes" if one["primary"] else "no"} for one in chosen])
+    st.caption(f"{'Percentage points' if unit == 'share' else unit.capitalize()}. The adjusted p allows for the number "
+               "of comparisons; a difference below the smallest detectable would often go unseen.")
+
+
+def _primary(differences: list[dict[str, Any]], score: str) -> bool:
+    return any(one["primary"] for one in differences if one["score"] == score)
+
+
+def _browser(report: dict[str, Any]) -> None:
+    """Pick a question, and read the replies with their scores side by side."""
+    st.subheader("Every question", anchor=False)
+    pick = st.pills("Questions", PICKS, default="all", required=True, key="pick")
+    rows = [row for row in report["rows"] if _picked(row, pick)]
+    if not rows:
+        st.caption("There is none of this kind.")
+        return
+    number = st.selectbox("Question", range(len(rows)), key=f"question {pick}",
+                          format_func=lambda place: f"{rows[place]['line']} · {rows[place]['question']}")
+    row = rows[number]
+    with st.container(border=True):
+        st.text(row["question"], width="stretch")
+        if row["answerable"]:
+            st.caption("Reference answer")
+            st.text(row["answer"] or "none given", width="stretch")
+        else:
+            st.caption("The documents don't answer this; a system that looks things up should abstain.")
+    for column, (name, reply) in zip(st.columns(len(row["replies"])), row["replies"].items(), strict=True):
+        with column.container(border=True, height="stretch"):
+            _reply(name, reply)
+    _scores(report, row)
+
+
+def _picked(row: dict[str, Any], pick: str) -> bool:
+    if pick == "systems disagree":
+        return len({reply["scores"].get("facts") for reply in row["replies"].values()}) > 1
+    return pick == "all" or row["answerable"] == (pick == "answerable")
+
+
+def _reply(name: str, reply: dict[str, Any]) -> None:
+    """One system's reply and what it was shown."""
+    st.markdown(f"**{plain(name)}**")
+    st.caption(ability(name))
+    st.text(reply["text"], width="stretch")
+    if reply["abstained"]:
+        st.badge("abstained", icon=":material/do_not_disturb_on:", color="orange")
+    sure = "" if reply["probability"] is None else f" · answerable with probability {reply['probability']:.0%}"
+    st.caption(f"{reply['seconds']:.1f} s · {reply['tokens']} tokens{sure}")
+    if reply["sources"]:
+        with st.popover("Sources", icon=":material/description:", width="stretch"):
+            for number, one in enumerate(reply["sources"], 1):
+                st.text(f"{number} · {one['heading']} — {one['document']} ({one['start']:,} to {one['end']:,})")
+
+
+def _scores(report: dict[str, Any], row: dict[str, Any]) -> None:
+    """The scores of the replies to one question, and the evidence behind each."""
+    scores = report["scores"]
+    _grid([{"score": score["title"], **{system: written(reply["scores"].get(name), score["unit"])
+                                        for system, reply in row["replies"].items()}}
+           for name, score in scores.items() if any(name in reply["scores"] for reply in row["replies"].values())])
+    with st.expander("Why these scores", icon=":material/search:", type="compact"):
+        for system, reply in row["replies"].items():
+            st.markdown(f"**{plain(system)}**")
+            for name, why in reply["evidence"].items():
+                if why:
+                    st.text(f"{scores[name]['title'] if name in scores else name}: {why}", width="stretch")
+
+
+page()
