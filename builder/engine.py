@@ -82,47 +82,68 @@ class LlamaEngine:
     def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
                  emit: Emit | None = None) -> Generated:
         """Make one reply; UserError when the prompt leaves no room for it."""
-        ids = self._tokenizer.encode(to_prompt(messages, self._template), add_special_tokens=False).ids
-        if len(ids) + decoding.most_tokens > self._context:
-            raise UserError(f"the prompt has {len(ids)} tokens and leaves no room for {decoding.most_tokens} of reply "
-                            f"in {self._context}; raise model.context or lower retrieval.found in brand.yaml")
-        reading = _Reading(emit)
+        ids = prompt_ids(messages, self._tokenizer, self._template, self._context - decoding.most_tokens)
+        reading = Reading(emit)
         request: dict[str, Any] = {"prompt": ids, "n_predict": decoding.most_tokens, "stream": True,
                                    "temperature": decoding.temperature, "seed": decoding.seed, "cache_prompt": True}
         if self._adapter:
             request["lora"] = [{"id": 0, "scale": 1.0 if tuned else 0.0}]
-        start = time.perf_counter()
-        self._server.handle_completions(request, reading.take)
-        text, finish = reading.guard.finish("cancelled" if reading.cancelled else reading.finish)
-        reading.show(text[len(reading.shown.lstrip()):] if finish in ("stop", "length") else "")
-        return Generated(text, reading.tokens, len(ids), time.perf_counter() - start, finish)
+        failures: list[BaseException] = []
+
+        def take(chunk: Any) -> bool:
+            try:
+                if "error" in chunk:
+                    raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
+                choice = chunk["choices"][0]
+                reading.finish = choice.get("finish_reason") or reading.finish
+                reading.tokens = chunk.get("usage", {}).get("completion_tokens", reading.tokens + 1)
+                return reading.feed(choice["text"])
+            except BaseException as error:  # xllamacpp would swallow it and go on to the end
+                failures.append(error)
+                return True
+
+        self._server.handle_completions(request, take)
+        if failures:
+            raise failures[0]
+        return reading.whole(len(ids))
 
 
-class _Reading:
-    """One reply as it streams out of llama.cpp."""
+def prompt_ids(messages: Sequence[Message], tokenizer: Any, template: str, most: int) -> list[int]:
+    """The messages as the token numbers of a prompt; UserError when they are more than `most`."""
+    ids: list[int] = tokenizer.encode(to_prompt(messages, template), add_special_tokens=False).ids
+    if len(ids) > most:
+        raise UserError(f"the prompt has {len(ids)} tokens, and {most} leave room for the reply; raise model.context "
+                        "or lower retrieval.found in brand.yaml")
+    return ids
+
+
+class Reading:
+    """One reply as it streams out of a model."""
 
     def __init__(self, emit: Emit | None) -> None:
-        self.guard, self.shown = Guard(), ""
-        self.finish, self.tokens, self.cancelled = "stop", 0, False
-        self._emit = emit
+        """Start the clock on an empty reply."""
+        self.finish, self.tokens = "stop", 0
+        self._guard, self._shown, self._emit = Guard(), "", emit
+        self._cancelled, self._start = False, time.perf_counter()
 
-    def take(self, chunk: Any) -> bool:
-        """Take one chunk; True stops the stream."""
-        if "error" in chunk:
-            raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
-        choice = chunk["choices"][0]
-        self.finish = choice.get("finish_reason") or self.finish
-        self.tokens = chunk.get("usage", {}).get("completion_tokens", self.tokens + 1)
-        self.show(self.guard.feed(choice["text"]))
-        return self.guard.looped or self.cancelled
+    def feed(self, text: str) -> bool:
+        """Take the next piece of text; True stops the stream."""
+        self._show(self._guard.feed(text))
+        return self._guard.looped or self._cancelled
 
-    def show(self, text: str) -> None:
+    def whole(self, prompt_tokens: int) -> Generated:
+        """The reply when nothing more comes."""
+        text, finish = self._guard.finish("cancelled" if self._cancelled else self.finish)
+        self._show(text[len(self._shown):] if finish in ("stop", "length") else "")
+        return Generated(text, self.tokens, prompt_tokens, time.perf_counter() - self._start, finish)
+
+    def _show(self, text: str) -> None:
         """Pass text on to the reader, without the space that models like to begin with."""
-        text = text if self.shown else text.lstrip()
+        text = text if self._shown else text.lstrip()
         if text:
-            self.shown += text
+            self._shown += text
             if self._emit and self._emit(text):
-                self.cancelled = True
+                self._cancelled = True
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from builder.batching import Row
 from builder.brand import Brand
 from builder.examples import Example
 from builder.render import Message, render
 from builder.scoring import without
 from builder.scoring.tone import habits
-from builder.batching import Row
 from knowledge.files import Tick, silent
 from knowledge.index import Found, Index
 from knowledge.retriever import Retriever

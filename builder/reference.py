@@ -6,7 +6,6 @@ It also hands out the base weights for training.
 import contextlib
 import io
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.engine import Decoding, Emit, Generated, _Reading
-from builder.render import Message, to_prompt
+from builder.engine import Decoding, Emit, Generated, Reading, prompt_ids
+from builder.render import Message
 from builder.weights import Base
 from knowledge.errors import UserError
 
@@ -95,24 +94,18 @@ class TransformersEngine:
 
         Greedy at temperature 0; else drawn from the softmax of logits / temperature, with the seed.
         """
-        ids = self._tokenizer.encode(to_prompt(messages, self._template), add_special_tokens=False).ids
-        if len(ids) + decoding.most_tokens > self._context:
-            raise UserError(f"the prompt has {len(ids)} tokens and leaves no room for {decoding.most_tokens} of reply "
-                            f"in {self._context}; raise model.context or lower retrieval.found in brand.yaml")
-        reading = _Reading(emit)
-        start = time.perf_counter()
+        ids = prompt_ids(messages, self._tokenizer, self._template, self._context - decoding.most_tokens)
+        reading = Reading(emit)
         with self._lock, self._switched(tuned):
             self._read(ids, decoding, reading)
-        text, finish = reading.guard.finish("cancelled" if reading.cancelled else reading.finish)
-        reading.show(text[len(reading.shown.lstrip()):] if finish in ("stop", "length") else "")
-        return Generated(text, reading.tokens, len(ids), time.perf_counter() - start, finish)
+        return reading.whole(len(ids))
 
     def _switched(self, tuned: bool) -> contextlib.AbstractContextManager[Any]:
         if self._adapted is None or tuned:
             return contextlib.nullcontext()
         return self._adapted.disable_adapter()
 
-    def _read(self, ids: list[int], decoding: Decoding, reading: _Reading) -> None:
+    def _read(self, ids: list[int], decoding: Decoding, reading: Reading) -> None:
         """Token after token into `reading`, until the model, the limit, the guard or the reader ends it."""
         from tokenizers.decoders import DecodeStream
 
@@ -126,8 +119,7 @@ class TransformersEngine:
                 reading.tokens += 1
                 if token in self._ends:
                     return
-                reading.show(reading.guard.feed(text.step(self._tokenizer, token) or ""))
-                if reading.guard.looped or reading.cancelled:
+                if reading.feed(text.step(self._tokenizer, token) or ""):
                     return
                 step = torch.tensor([[token]], device=self._device)
         reading.finish = "length"

@@ -71,13 +71,14 @@ class OnnxEncoder:
 
 def prepared(name: str = "all-MiniLM-L6-v2") -> OnnxEncoder:
     """The encoder `name`: an embedded one, or the path of a sentence-transformers folder; exported on first use."""
-    source = _source(name)
-    weights = source / "model.safetensors"
-    key = hash_bytes(str(source.resolve()), str(weights.stat().st_mtime_ns))
-    return OnnxEncoder(make_folder(home() / "encoders" / key[:16], lambda folder: export(source, folder)))
+    folder = source(name)
+    weights = folder / "model.safetensors"
+    key = hash_bytes(str(folder.resolve()), str(weights.stat().st_mtime_ns))
+    return OnnxEncoder(make_folder(home() / "encoders" / key[:16], lambda made: export(folder, made)))
 
 
-def _source(name: str) -> Path:
+def source(name: str) -> Path:
+    """The sentence-transformers folder of the encoder `name`; UserError where there is none."""
     package = EMBEDDED.get(name)
     if package is None:
         folder = Path(name)

@@ -193,12 +193,16 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the
 
 def _serve_pages(folder: Path, port: int | None) -> None:
     """Become Streamlit's server; its address is printed when it is up."""
+    from builder.workspace import Workspace
+    from ui.theme import arguments
+
     found = importlib.util.find_spec("ui.app")
     if found is None or found.origin is None:
         raise UserError("the app's files are missing; install Twofold again")
     chosen = ["--server.port", str(port)] if port else []
     command = [sys.executable, "-m", "streamlit", "run", found.origin, "--server.headless", "true",
                "--browser.gatherUsageStats", "false", "--server.address", "localhost",
-               "--client.toolbarMode", "minimal", *chosen, "--", str(folder)]
+               "--server.fileWatcherType", "none", *arguments(Workspace(folder).brand.colours), *chosen,
+               "--", str(folder)]
     sys.stdout.flush()
     os.execv(sys.executable, command)

@@ -65,7 +65,7 @@ def _charts(report: dict[str, Any]) -> None:
         score = report["scores"][name]
         with column:
             st.subheader(plain(score["title"]), anchor=False)
-            st.caption(f"{plain(score['explanation'])} {_direction(score)}")
+            st.caption(plain(_meaning(score)))
             chart = systems_chart(report, name)
             if chart is None:
                 st.caption("Nothing in this evaluation could be scored for it.")
@@ -74,8 +74,10 @@ def _charts(report: dict[str, Any]) -> None:
     st.caption("A dot is the mean over the questions; the line through it is the 95% interval.")
 
 
-def _direction(score: dict[str, Any]) -> str:
-    return {"higher": "Higher is better.", "lower": "Lower is better."}.get(score["better"], "")
+def _meaning(score: dict[str, Any]) -> str:
+    """What a score means, and which way is better."""
+    better = {"higher": " Higher is better.", "lower": " Lower is better."}.get(score["better"], "")
+    return f"{score['explanation'].rstrip('.')}.{better}"
 
 
 def _table(report: dict[str, Any]) -> None:
@@ -88,7 +90,7 @@ def _table(report: dict[str, Any]) -> None:
     st.caption("In brackets: the 95% interval. A dash: not scored, which is not zero.")
     with st.expander("What each score means", icon=":material/help:", type="compact"):
         for score in report["scores"].values():
-            st.text(f"{score['title']}: {score['explanation']} {_direction(score)}", width="stretch")
+            st.text(f"{score['title']}: {_meaning(score)}", width="stretch")
 
 
 def _grid(rows: list[dict[str, Any]]) -> None:
@@ -118,7 +120,7 @@ def _differences(report: dict[str, Any]) -> None:
     chosen = [one for one in found if one["score"] == name]
     unit = report["scores"][name]["unit"]
     st.altair_chart(differences_chart(chosen, unit), width="stretch")
-    st.caption(":green[●] better   :red[●] worse   :gray[●] no difference shown; the line is the 95% interval")
+    st.caption(":green-badge[better] :red-badge[worse] :gray-badge[no difference shown] The line is the 95% interval.")
     _grid([{"difference": label(one), "value": change(one["value"], unit),
             "95% interval": f"{change(one['low'], unit)} to {change(one['high'], unit)}",
             "p, adjusted": "–" if one["adjusted"] is None else f"{one['adjusted']:.3f}",

@@ -26,7 +26,7 @@ def test_a_sound_workspace_has_only_to_grow(written):
 @pytest.mark.parametrize(("row", "kind", "severity"), [
     (example("Well?", "No greeting here."), "example breaks the voice", "warning"),
     (example("Thank you so much!", "Hello! You are most welcome. Shine on!"), "duplicate example", "warning"),
-    (example("Who?", "Hello! Write to anna.b@example.org today. Shine on!"), "personal data", "warning"),
+    (example("Who?", "Hello! Write to anna.b@lamps.net today. Shine on!"), "personal data", "warning"),
     (example("Which card?", "Hello! It was 4111 1111 1111 1111, thanks. Shine on!"), "personal data", "warning")])
 def test_a_bad_example_is_found_with_its_line(written, row, kind, severity):
     add(written / "examples.jsonl", row)
@@ -34,7 +34,7 @@ def test_a_bad_example_is_found_with_its_line(written, row, kind, severity):
 
 
 def test_a_question_that_was_trained_on_is_an_error(written):
-    add(written / "questions.jsonl", {"question": "How wide may a linen shade be?"})
+    add(written / "questions.jsonl", {"question": "How wide can linen shades be?"})
     assert kinds(written)["leak", "questions.jsonl", 5].severity == "error"
 
 

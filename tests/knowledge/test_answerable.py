@@ -82,7 +82,7 @@ def test_the_export_encodes_as_sentence_transformers_does(real):
     from sentence_transformers import SentenceTransformer
 
     texts = ["hello", "How do I return a broken lamp? " * 30, "x " * 700, "Ünïcödé — 42 %"]
-    reference = SentenceTransformer(str(encoder._source("all-MiniLM-L6-v2")), device="cpu")
+    reference = SentenceTransformer(str(encoder.source("all-MiniLM-L6-v2")), device="cpu")
     cosines = (reference.encode(texts, normalize_embeddings=True) * real.encode(texts)).sum(1)
     assert cosines.min() >= 0.999
     assert np.allclose(np.linalg.norm(real.encode(texts), axis=1), 1, atol=1e-5)

@@ -6,8 +6,6 @@ from threading import BoundedSemaphore
 
 import pytest
 import streamlit as st
-from hypothesis import given
-from hypothesis import strategies as some
 from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
@@ -16,8 +14,7 @@ from knowledge.errors import UserError
 from knowledge.files import write_json
 from knowledge.index import Found
 from knowledge.passages import Passage
-from ui import session, theme
-from ui.charts import change, differences_chart, written
+from ui import session
 from ui.show import plain
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
@@ -226,31 +223,6 @@ def test_hostile_text_is_never_read_as_markdown(app, folder):
             assert "<img" not in html and "<a " not in html and "evil.example/" not in piece
 
 
-@given(some.text() | some.text(alphabet="![]()<>*_`$:~#|\\&;@/ .wWhtpsa1\n-+="))
-def test_plain_text_shows_as_itself_and_holds_no_link(text):
-    tokens = [token for block in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(plain(text))
-              for token in block.children or []]
-    assert {token.type for token in tokens} <= {"text", "text_special", "softbreak"}
-    shown = "".join(token.content for token in tokens).replace("\u200b", "")
-    printed = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
-    assert shown == " ".join(printed.split())
-
-
-@pytest.mark.parametrize("address", ["https://evil.example", "HTTP://evil.example/x", "www.evil.example",
-                                     "me@evil.example", ":material/delete:", ":streamlit:"])
-def test_addresses_and_icons_are_broken_up(address):
-    assert "\u200b" in plain(address)
-
-
-def test_only_a_readable_hex_colour_becomes_the_accent():
-    assert theme.accent({"accent": "#B3541E"}, "light") == "#B3541E"
-    for unusable in ("red; } body { display: none", "#fff", "#ffffff", "#B3541E\n", ""):
-        assert theme.accent({"accent": unusable}, "light") == theme.ACCENTS["light"]
-    assert theme.contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert all(theme.contrast(theme.ACCENTS[ground], theme.BACKGROUNDS[ground]) >= 4.5 for ground in theme.ACCENTS)
-    assert all("\n" not in option for option in theme.arguments({"accent": "#0a0a0a"}))
-
-
 class Ended(BaseException):
     """What Streamlit raises from a drawing call when the reader has gone on."""
 
@@ -285,18 +257,3 @@ def test_a_run_that_ends_stops_the_engine_and_frees_its_slot(folder):
         with pytest.raises(Ended):
             now.answer("How long?", SYSTEMS[0], GonePlace())
         assert assistant.taken == ["one ", "two "]
-
-
-def test_figures_are_written_in_their_unit():
-    assert written(None, "share") == "–"
-    assert [written(0.714, "share"), written(41.6, "words"), written(1.26, "seconds")] == ["71%", "42", "1.3 s"]
-    assert [change(0.03, "share"), change(-1.26, "seconds"), change(None, "share")] == ["+3", "-1.3", "–"]
-
-
-def test_a_difference_that_could_not_be_scored_is_left_out_of_the_chart():
-    known = {"left": "hybrid", "right": "rag-only", "value": 0.1, "low": 0.0, "high": 0.2, "verdict": "better"}
-    chart = differences_chart([known, {**known, "value": None, "right": "prompt-only"}], "share").to_dict()
-    names = {row["name"] for rows in chart["datasets"].values() for row in rows if "name" in row} \
-        if "datasets" in chart else {row["name"] for layer in chart["layer"] for row in layer["data"]["values"]
-                                     if "name" in row}
-    assert names == {"hybrid − rag-only"}

@@ -95,7 +95,7 @@ def test_new_makes_a_workspace_and_overwrites_nothing(tmp_path):
 def test_audit_exits_1_when_something_spoils_the_result(written):
     assert twofold("audit", written).returncode == 0
     with (written / "questions.jsonl").open("a") as file:
-        file.write('{"question": "How wide may a linen shade be?"}\n')
+        file.write('{"question": "How wide can linen shades be?"}\n')
     run = twofold("audit", written, "--json")
     assert run.returncode == 1
     assert {"kind", "file", "line", "severity", "message", "next"} == json.loads(run.stdout)["findings"][0].keys()

@@ -1,0 +1,160 @@
+"""Side by side on this machine, in one run: our engine, our training and our index against the usual ways.
+
+Run with `make bench`. Ratios are what counts: absolute speeds differ from machine to machine and from hour to hour.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from builder import pipeline, weights
+from builder.assistant import open_retriever
+from builder.batching import Row
+from builder.brand import Training
+from builder.engine import Decoding, LlamaEngine
+from builder.mix import mix
+from builder.render import render, to_prompt
+from builder.workspace import Workspace, new
+from knowledge import encoder, index
+from knowledge.documents import read_documents
+
+QUESTIONS, TOKENS = 8, 48
+ROWS, STEPS = 32, 4
+
+
+def main() -> None:
+    """Measure all three and print them as one table; `--json` prints JSON."""
+    with tempfile.TemporaryDirectory() as place:
+        new(Path(place) / "shop")
+        workspace = Workspace(Path(place) / "shop")
+        pipeline.build_index(workspace, lambda name: lambda done, total, note: None)
+        rows = [*_engines(workspace), *_trainers(workspace), *_indexes(workspace)]
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
+    for row in rows:
+        sys.stdout.write(f"{row['what']:<44} {row['ours']:>9.1f} {row['theirs']:>9.1f}   x {row['ratio']:.1f}"
+                         f"   against {row['against']}\n")
+
+
+def _row(what: str, ours: float, theirs: float, against: str) -> dict[str, Any]:
+    return {"what": what, "ours": ours, "theirs": theirs, "ratio": ours / theirs, "against": against}
+
+
+def _engines(workspace: Workspace) -> list[dict[str, Any]]:
+    """Replies to the same prompts, the same F16 weights, greedy, with passages in the prompt."""
+    from builder.reference import TransformersEngine
+
+    brand = workspace.brand
+    folder = workspace.current().index
+    assert folder is not None
+    retriever = open_retriever(brand, folder)
+    asked = [question.question for question in workspace.questions[:QUESTIONS]]
+    prompts = [render(brand, question, [(one.passage.heading, one.passage.text)
+                                        for one in retriever.find(question).found]) for question in asked]
+    base = weights.prepared(brand.model.base, "f16")
+    speeds = []
+    for made in (LlamaEngine(base, None, 4, 1024), TransformersEngine(base, None, 1, 1024)):
+        made.generate(prompts[0], False, Decoding(4))
+        start = time.perf_counter()
+        with ThreadPoolExecutor(made.slots) as pool:
+            replies = list(pool.map(lambda prompt, engine=made: engine.generate(prompt, False, Decoding(TOKENS)),
+                                    prompts))
+        seconds = time.perf_counter() - start
+        speeds.append((60 * len(replies) / seconds, sum(reply.tokens for reply in replies) / seconds))
+        del made
+    (ours, our_tokens), (theirs, their_tokens) = speeds
+    return [_row("replies a minute", ours, theirs, "transformers, same F16 weights"),
+            _row("reply tokens a second", our_tokens, their_tokens, "transformers, same F16 weights")]
+
+
+def _training_rows(workspace: Workspace) -> list[Row]:
+    folder = workspace.current().index
+    assert folder is not None
+    retriever = open_retriever(workspace.brand, folder)
+    return list(mix(workspace.brand, workspace.examples, retriever, lambda messages: "Yes.").rows)[:ROWS]
+
+
+def _trainers(workspace: Workspace) -> list[dict[str, Any]]:
+    """The same rows, LoRA settings and batch; each with its best dtype; padding is not counted."""
+    from builder.training import train
+
+    base = weights.prepared(workspace.brand.model.base, "f16")
+    rows = _training_rows(workspace)
+    settings = Training(epochs=1, batch=8)
+    with tempfile.TemporaryDirectory() as place:
+        folder, work = Path(place) / "adapter", Path(place) / "work"
+        folder.mkdir()
+        train(base, rows, [], settings, folder, work, lambda done, total, note: None)
+        ours = json.loads((folder / "training.json").read_text())["tokens_per_second"]
+        theirs = max(_trl(base, rows, settings, Path(place), bf16) for bf16 in (True, False))
+    return [_row("training tokens a second", ours, theirs, "TRL SFTTrainer, its better dtype")]
+
+
+def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, bf16: bool) -> float:
+    """Tokens a second of SFTTrainer, checkpointing off, loss on completions only; its first step is not counted."""
+    import datasets
+    import transformers
+    from peft import LoraConfig
+    from tokenizers import Tokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from builder.reference import load_base
+
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_file(str(base.tokenizer)),
+                                                     eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    data = datasets.Dataset.from_list([{"prompt": to_prompt(row.messages, base.template), "completion": row.reply}
+                                       for row in rows])
+    tokens = sum(len(tokenizer(to_prompt(row.messages, base.template) + row.reply).input_ids) + 1 for row in rows)
+    times: list[float] = []
+
+    class Clock(transformers.TrainerCallback):
+        """Keeps when each step ended."""
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+    config = SFTConfig(output_dir=str(place / "trl"), per_device_train_batch_size=settings.batch, num_train_epochs=1,
+                       bf16=bf16, gradient_checkpointing=False, report_to=[], save_strategy="no", disable_tqdm=True,
+                       logging_strategy="no", completion_only_loss=True, use_cpu=True, max_length=1024)
+    trainer = SFTTrainer(model=load_base(base), args=config, train_dataset=data, processing_class=tokenizer,
+                         callbacks=[Clock()],
+                         peft_config=LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules="all-linear",
+                                                task_type="CAUSAL_LM"))
+    trainer.train()
+    return tokens * (len(times) - 1) / len(times) / (times[-1] - times[0])
+
+
+def _indexes(workspace: Workspace) -> list[dict[str, Any]]:
+    """From documents in memory to an index of the same vectors: words searched as well in ours, not in theirs."""
+    import faiss
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from sentence_transformers import SentenceTransformer
+
+    documents, _ = read_documents(workspace.folder)
+    encodes = encoder.prepared(workspace.brand.retrieval.encoder)
+    encodes.encode(["warm"])
+    with tempfile.TemporaryDirectory() as place:
+        start = time.perf_counter()
+        index.build(documents, [], encodes, Path(place))
+        seconds = time.perf_counter() - start
+        ours = len(index.Index.open(Path(place), encodes).passages) / seconds
+    model = SentenceTransformer(str(encoder.source(workspace.brand.retrieval.encoder)), device="cpu")
+    model.encode(["warm"])
+    start = time.perf_counter()
+    splitter = RecursiveCharacterTextSplitter(chunk_size=500, chunk_overlap=0)
+    passages = [piece for document in documents for piece in splitter.split_text(document.text)]
+    store = faiss.IndexFlatIP(model.get_embedding_dimension())
+    store.add(model.encode(passages, normalize_embeddings=True))
+    theirs = len(passages) / (time.perf_counter() - start)
+    return [_row("passages indexed a second", ours, theirs, "LangChain splitter, sentence-transformers, FAISS")]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()
