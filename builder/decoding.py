@@ -9,8 +9,8 @@ LOOP = 8
 class Guard:
     """Reads a reply piece by piece; what it returns is safe to show, and `looped` says that the reply must stop.
 
-    A loop is the last LOOP words standing earlier in the reply in the same order. What may be the start of one is
-    held back until it turns out not to be, so that a reader never sees the repetition. The same text gives
+    A loop is the last LOOP words standing earlier in the reply in the same order, or a few words said again at once.
+    What may be the start of one is held back until it turns out not to be, so that a reader never sees the repetition. The same text gives
     the same reply however it was cut into pieces.
     """
 
@@ -43,8 +43,9 @@ class Guard:
 
     def _release(self) -> str:
         words = list(re.finditer(r"\S+", self._text))
-        repeated = _repeated([word.group().casefold() for word in words])
-        if repeated >= LOOP:
+        said = [word.group().casefold() for word in words]
+        repeated = _repeated(said)
+        if repeated >= LOOP or _stuck(said):
             self.looped = True
             return ""
         end = words[-repeated].start() if repeated else len(self._text)
@@ -56,6 +57,16 @@ def whole_sentences(text: str) -> str:
     """The text up to its last whole sentence; all of it where no sentence ends."""
     ends = [match.end() for match in re.finditer(r"[.!?…][\"')\]]*(?=\s|$)", text)]
     return (text[: ends[-1]] if ends else text).strip()
+
+
+def _stuck(words: list[str]) -> bool:
+    """Whether the last words were said just before: four to seven of them twice, one to three four times in a row."""
+    for size in range(1, LOOP):
+        times = 2 if size > 3 else 4
+        tail = words[-size * times:]
+        if len(tail) == size * times and tail == tail[-size:] * times:
+            return True
+    return False
 
 
 def _repeated(words: list[str]) -> int:

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -78,7 +79,8 @@ def adapt(model: Any, settings: Training) -> Any:
     model.config._attn_implementation = "spans"
     lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules="all-linear",
                       task_type="CAUSAL_LM")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between PEFT and transformers; nothing the user can mend
         torch.manual_seed(settings.seed)
         # WHY eval: a base with dropout of its own would make two runs differ
         return get_peft_model(model, lora).eval()

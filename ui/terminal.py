@@ -80,7 +80,7 @@ class Stages:
         self._name, self._started, self._spoke = name, time.monotonic(), time.monotonic()
         self._task = self._progress.add_task(name, total=None, note="")
         if not self._console.is_terminal:
-            self._console.print(f"{name} …")
+            self._console.print(Text(f"{name} …"))
         return self._tick
 
     def end(self) -> None:
@@ -99,7 +99,7 @@ class Stages:
             self._spoke = time.monotonic()
             spent = self._spoke - self._started
             left = f" · about {spent / done * (total - done):.0f} s left" if done else ""
-            self._console.print(Text(f"  {self._name}: {done} of {total} · {printable(note)}{left}"))
+            self._console.print(Text(f"  {self._name}: {done} of {total} · {printable(note)}{left}"), soft_wrap=True)
 
 
 def source_lines(sources: Sequence[Any]) -> list[str]:

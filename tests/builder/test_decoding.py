@@ -47,3 +47,16 @@ def test_a_loop_is_not_shown():
 def test_a_reply_cut_by_the_limit_ends_with_a_whole_sentence():
     assert read("One is 1.5 m. Two is", 4, "length")[1:] == ("One is 1.5 m.", "length")
     assert whole_sentences("no end") == "no end"
+
+
+@pytest.mark.parametrize(("said", "kept"), [
+    ("Hello! Keep dry and mind the puddles. Keep dry and mind the puddles. Keep dry", "Hello! Keep dry and mind the "
+     "puddles."),
+    ("It is a very very very very very big one", "It is a very very very"),
+    ("no no no, that is fine", "no no no, that is fine")])
+def test_a_short_phrase_said_again_at_once_ends_the_reply(said, kept):
+    guard = Guard()
+    shown = "".join(guard.feed(letter) for letter in said)
+    text, finish = guard.finish("stop")
+    assert (text, finish) == (kept, "stop" if kept == said else "loop")
+    assert text.startswith(shown.strip())
