@@ -1,5 +1,6 @@
 """A reply that repeats itself is stopped, others pass unchanged, however the stream was cut."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +20,12 @@ def read(text, size, finish="stop"):
 
 
 def loops(words):
-    """Slow and obvious: LOOP words in a row that stand earlier without overlap."""
+    """Slow and obvious: LOOP words in a row that stand earlier without overlap, or a short phrase again at once."""
     return any(words[i : i + LOOP] == words[j : j + LOOP]
-               for i in range(len(words) - LOOP + 1) for j in range(i + LOOP, len(words) - LOOP + 1))
+               for i in range(len(words) - LOOP + 1) for j in range(i + LOOP, len(words) - LOOP + 1)) or any(
+        words[i : i + size] * times == words[i : i + size * times]
+        for sizes, times in (((1, 2, 3), 4), ((4, 5, 6, 7), 2)) for size in sizes
+        for i in range(len(words) - size * times + 1))
 
 
 @given(WORDS, st.integers(1, 9))
@@ -52,7 +56,7 @@ def test_a_reply_cut_by_the_limit_ends_with_a_whole_sentence():
 @pytest.mark.parametrize(("said", "kept"), [
     ("Hello! Keep dry and mind the puddles. Keep dry and mind the puddles. Keep dry", "Hello! Keep dry and mind the "
      "puddles."),
-    ("It is a very very very very very big one", "It is a very very very"),
+    ("It is a very very very very very big one", "It is a very very"),
     ("no no no, that is fine", "no no no, that is fine")])
 def test_a_short_phrase_said_again_at_once_ends_the_reply(said, kept):
     guard = Guard()
