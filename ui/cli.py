@@ -200,8 +200,10 @@ def _serve_pages(folder: Path, port: int | None) -> None:
     if found is None or found.origin is None:
         raise UserError("the app's files are missing; install Twofold again")
     chosen = ["--server.port", str(port)] if port else []
-    command = [sys.executable, "-m", "streamlit", "run", found.origin, "--server.headless", "true",
-               "--browser.gatherUsageStats", "false", "--server.address", "localhost",
+    seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    command = [sys.executable, "-m", "streamlit", "run", found.origin, "--server.headless", str(not seen).lower(),
+               "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false",
+               "--server.address", "localhost",
                "--server.fileWatcherType", "none", *arguments(Workspace(folder).brand.colours), *chosen,
                "--", str(folder)]
     sys.stdout.flush()
