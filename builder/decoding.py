@@ -10,8 +10,8 @@ class Guard:
     """Reads a reply piece by piece; what it returns is safe to show, and `looped` says that the reply must stop.
 
     A loop is the last LOOP words standing earlier in the reply in the same order, or a few words said again at once.
-    What may be the start of one is held back until it turns out not to be, so that a reader never sees the repetition. The same text gives
-    the same reply however it was cut into pieces.
+    What may be the start of one is held back until it turns out not to be, so that a reader never sees the
+    repetition. The same text gives the same reply however it was cut into pieces.
     """
 
     def __init__(self) -> None:

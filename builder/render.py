@@ -7,6 +7,10 @@ from typing import Any
 from builder.brand import Brand
 from knowledge.errors import UserError
 
+ASKED = "Answer in one or two sentences, with what the text above says:"
+"""Stands between passages and question. Of eleven wordings the one by which the base model alone came closest to the
+examples' replies; numbered notes made it write lists."""
+
 Message = dict[str, str]
 """One turn: its role (system, user or assistant) and its content."""
 
@@ -19,11 +23,8 @@ def render(brand: Brand, question: str, passages: Sequence[tuple[str, str]],
     the best one nearest the question; the question last. Without passages the user's turn is the question
     alone, so that a system that found nothing sees what a system that doesn't look sees.
     """
-    notes = [f"[{number}] {heading}\n{text}" if heading else f"[{number}] {text}"
-             for number, (heading, text) in enumerate(reversed(passages), 1)]
-    asked = question
-    if notes:
-        asked = "\n\n".join(["Notes:", *notes, f"Answer from the notes.\nQuestion: {question}"])
+    notes = [f"{heading}\n{text}" if heading else text for heading, text in reversed(passages)]
+    asked = "\n\n".join([*notes, f"{ASKED} {question}"]) if notes else question
     turns = [{"role": "system", "content": _voice(brand)}, *history, {"role": "user", "content": asked}]
     return [{"role": turn["role"], "content": _plain(turn["content"])} for turn in turns]
 

@@ -157,6 +157,7 @@ def _office(ending: str) -> Callable[[bytes], tuple[str, tuple[int, ...]]]:
         if ending == ".docx" and not zipfile.is_zipfile(io.BytesIO(data)):
             raise Unreadable("is damaged or no DOCX; save it anew, or as text")  # else it would pass as plain text
         try:
+            data = _without_furniture(data) if ending == ".html" else data
             made = MarkItDown(enable_plugins=False).convert_stream(
                 io.BytesIO(data), stream_info=StreamInfo(extension=ending))
         except (MarkItDownException, RecursionError, ValueError, KeyError) as error:
@@ -164,6 +165,18 @@ def _office(ending: str) -> Callable[[bytes], tuple[str, tuple[int, ...]]]:
         return made.markdown.replace("\r\n", "\n"), ()
 
     return read
+
+
+def _without_furniture(data: bytes) -> bytes:
+    """A web page without what surrounds its text, navigation and tables of contents, and links as the words alone."""
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup(_decoded(data), "html.parser")
+    for part in page.select("nav, script, style, .toc, .navheader, .navfooter, [role=navigation]"):
+        part.decompose()
+    for link in page.find_all("a"):
+        link.unwrap()
+    return page.encode("utf-8")
 
 
 READERS: dict[str, Callable[[bytes], tuple[str, tuple[int, ...]]]] = {

@@ -9,6 +9,7 @@ from builder.brand import Brand, Voice
 from builder.engine import Generated
 from builder.evaluation import CONTRASTS, SCORES, evaluate
 from builder.examples import Example, Question
+from builder.render import ASKED
 from knowledge.errors import UserError
 from knowledge.files import write_json
 from knowledge.index import Found
@@ -47,7 +48,7 @@ class Sailor:
             raise UserError("the engine broke")
         self.asked.append(tuned)
         number = int(content.strip("?").split()[-1])
-        says = f"It does {number + 100 if 'Notes:' in content else 99} knots."
+        says = f"It does {number + 100 if ASKED in content else 99} knots."
         if tuned:
             says = self.tuned_says or f"Ahoy there! {says} Fair winds, the Acme crew."
         return Generated(says, 20 if tuned else 10, 50, 0.25, "stop")

@@ -3,7 +3,7 @@ import pytest
 from builder.assistant import open_retriever
 from builder.brand import Training
 from builder.mix import fixed_phrases, hold_out, mix, support
-from builder.render import render
+from builder.render import ASKED, render
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_every_row_is_what_the_renderer_makes(built, retriever):
         if row.kind == "tone":
             assert row.messages == render(built.brand, question, [])
         else:
-            assert question.startswith("Notes:") and row.messages[0] == render(built.brand, "", [])[0]
+            assert ASKED in question and row.messages[0] == render(built.brand, "", [])[0]
 
 
 def test_a_grounded_row_shows_the_right_passage_among_others(built, retriever):
@@ -39,17 +39,17 @@ def test_a_grounded_row_shows_the_right_passage_among_others(built, retriever):
     rows = [row for row in mixture.rows if row.kind == "grounded"]
     for row in rows:
         core = row.reply.removeprefix("Hello! ").removesuffix(" Shine on!")
-        assert core in row.messages[-1]["content"] and row.messages[-1]["content"].count("\n[") == 3
+        assert core in row.messages[-1]["content"] and row.messages[-1]["content"].count("Lamp house > ") == 3
 
 
 def test_abstaining_rows_never_show_what_answers(built, retriever):
     rows = [row for row in mixed(built, retriever, replay=0, abstaining=1.0).rows if row.kind == "abstaining"]
-    grounded = {row.messages[-1]["content"].split("Question: ")[-1]: row.reply
+    grounded = {row.messages[-1]["content"].split(ASKED)[-1]: row.reply
                 for row in mixed(built, retriever, replay=0).rows if row.kind == "grounded"}
     assert len(rows) == 5
     for row in rows:
         assert row.reply == built.brand.abstain
-        core = grounded[row.messages[-1]["content"].split("Question: ")[-1]]
+        core = grounded[row.messages[-1]["content"].split(ASKED)[-1]]
         assert core.removeprefix("Hello! ").removesuffix(" Shine on!") not in row.messages[-1]["content"]
 
 

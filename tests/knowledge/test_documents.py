@@ -56,3 +56,12 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
 
 def test_no_folder_is_no_documents(tmp_path):
     assert read_documents(tmp_path) == ([], [])
+
+
+def test_a_web_page_is_read_without_its_navigation_and_link_targets(tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "page.html").write_text(
+        "<nav><a href='/'>Home of everything</a></nav><div class='toc'>All chapters</div>"
+        "<h1>Caf\u00e9 hours</h1><p>Open late, see <a href='https://a.example/x' title='t'>our calendar</a>.</p>")
+    documents, failures = read_documents(tmp_path)
+    assert failures == [] and documents[0].text.strip() == "# Caf\u00e9 hours\n\nOpen late, see our calendar."
