@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import queue
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,24 +90,42 @@ class LlamaEngine:
                                    "temperature": decoding.temperature, "seed": decoding.seed, "cache_prompt": True}
         if self._adapter:
             request["lora"] = [{"id": 0, "scale": 1.0 if tuned else 0.0}]
-        failures: list[BaseException] = []
+        # In a thread of its own, since xllamacpp swallows whatever its callback raises, Ctrl-C too.
+        chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        stop = threading.Event()
+        worker = threading.Thread(target=self._stream, args=(request, chunks, stop))
+        worker.start()
+        try:
+            while (chunk := chunks.get()) is not None and not _take(chunk, reading):
+                pass
+        finally:
+            stop.set()
+            worker.join()
+        return reading.whole(len(ids))
+
+    def _stream(self, request: dict[str, Any], chunks: "queue.SimpleQueue[Any]", stop: threading.Event) -> None:
+        """Put what llama.cpp makes of a request into `chunks`, None at the end, until `stop` is set."""
 
         def take(chunk: Any) -> bool:
-            try:
-                if "error" in chunk:
-                    raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
-                choice = chunk["choices"][0]
-                reading.finish = choice.get("finish_reason") or reading.finish
-                reading.tokens = chunk.get("usage", {}).get("completion_tokens", reading.tokens + 1)
-                return reading.feed(choice["text"])
-            except BaseException as error:  # xllamacpp would swallow it and go on to the end
-                failures.append(error)
-                return True
+            chunks.put(chunk)
+            return stop.is_set()
 
-        self._server.handle_completions(request, take)
-        if failures:
-            raise failures[0]
-        return reading.whole(len(ids))
+        try:
+            self._server.handle_completions(request, take)
+        except (RuntimeError, ValueError) as error:
+            chunks.put({"error": {"message": str(error)}})
+        finally:
+            chunks.put(None)
+
+
+def _take(chunk: Any, reading: "Reading") -> bool:
+    """Read one chunk of a stream; True when nothing more is wanted."""
+    if "error" in chunk:
+        raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
+    choice = chunk["choices"][0]
+    reading.finish = choice.get("finish_reason") or reading.finish
+    reading.tokens = chunk.get("usage", {}).get("completion_tokens", reading.tokens + 1)
+    return reading.feed(choice["text"])
 
 
 def prompt_ids(messages: Sequence[Message], tokenizer: Any, template: str, most: int) -> list[int]:

@@ -20,12 +20,13 @@ def freeze(workspace: Workspace) -> str:
     if not parts:
         raise UserError(f"{workspace.folder}: nothing is built; run `twofold build {workspace.folder}`")
     brand = (workspace.folder / "brand.yaml").read_text(encoding="utf-8")
+    sha256 = _hash(workspace, parts)
     for name in names(workspace):
         known = details(workspace, name)
-        if {kind: known.get(kind) for kind in parts} == parts and known["brand"] == brand:
+        if {kind: known.get(kind) for kind in parts} == parts and (known["brand"], known["sha256"]) == (brand, sha256):
             return name
     number = max((int(name[1:]) for name in names(workspace)), default=0) + 1
-    content = {"name": f"r{number:03d}", **parts, "brand": brand, "sha256": _hash(workspace, parts)}
+    content = {"name": f"r{number:03d}", **parts, "brand": brand, "sha256": sha256}
     make_folder(workspace.built / "releases" / f"r{number:03d}",
                 lambda folder: write_json(folder / "release.json", content))
     return f"r{number:03d}"

@@ -46,7 +46,8 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     vectors = _vectors([passage.indexed for passage in passages], encoder, earlier, tick)
     store = faiss.IndexFlatIP(vectors.shape[1])
     store.add(vectors)
-    faiss.write_index(store, str(folder / "vectors.faiss"))
+    # through our own write, since faiss reports a full disk as a bug of its own
+    (folder / "vectors.faiss").write_bytes(faiss.serialize_index(store).tobytes())
     words = bm25s.BM25()
     words.index([stems(passage.indexed) or [""] for passage in passages], show_progress=False)
     words.save(folder / "words", show_progress=False)

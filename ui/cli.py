@@ -20,18 +20,20 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
                   help="An assistant that sounds like your brand and says only what your documents say.")
 
 
+STOPPED = 130
+
+
 def main() -> None:
     """Run a command: exit 0 done, 1 a judged failure, 2 bad input, 130 Ctrl-C."""
     from ui.terminal import say
 
     try:
         code = app(standalone_mode=False)
+        if code == STOPPED:  # Typer's own word for Ctrl-C
+            say("twofold: stopped; nothing is lost, the same command carries on")
     except UserError as error:
         say(f"twofold: {error}")
         code = 2
-    except (KeyboardInterrupt, typer.Abort):
-        say("twofold: stopped; nothing is lost, the same command carries on")
-        code = 130
     except BrokenPipeError:
         sys.stdout = None  # whoever read has gone; the flush at exit would fail
         code = 0

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import signal
@@ -90,14 +89,14 @@ def test_only_one_build_at_a_time(written):
         pass
 
 
-@pytest.mark.parametrize("stage", ["index", "train", "evaluate"])
-def test_a_build_killed_in_any_stage_carries_on(copied, stage):
-    folders = {"index": ["index", "adapters", "evaluations"], "train": ["adapters", "evaluations"],
-               "evaluate": ["evaluations"]}[stage]
-    for kind in folders:
+@pytest.mark.parametrize(("stage", "lost"), [
+    ("index", ["index"]), ("evaluate", ["evaluations"]),
+    pytest.param("train", ["adapters", "evaluations"], marks=pytest.mark.slow)])
+def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
+    for kind in lost:
         shutil.rmtree(copied.built / kind)
-    folder = copied.built / folders[0]
-    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "build", str(copied.folder)],
+    folder = copied.built / lost[0]
+    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", stage, str(copied.folder)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while running.poll() is None and not (folder.exists() and list(folder.glob(".making-*"))):
         time.sleep(0.01)
@@ -105,7 +104,17 @@ def test_a_build_killed_in_any_stage_carries_on(copied, stage):
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     assert not [one for one in folder.iterdir() if not one.name.startswith(".")]
+    assert all(getattr(copied.current(), one) is None for one in [{"train": "adapter", "index": "index",
+                                                                   "evaluate": "evaluation"}[stage]])
     results = dict(pipeline.build(copied, watch))
-    assert results["release"] == "r001"
-    assert json.loads((copied.built / "releases" / "r001" / "release.json").read_text())["sha256"]
-    release.promote(copied, "r001")
+    release.promote(copied, results["release"])
+    assert release.live_name(copied) == results["release"]
+    assert not list(folder.glob(".making-*"))
+
+
+def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
+    shutil.rmtree(copied.built / "evaluations")
+    assert dict(pipeline.build(copied, watch))["release"] == "r002"
+    with pytest.raises(UserError, match="missing or changed"):
+        release.promote(copied, "r001")
+    release.promote(copied, "r002")
