@@ -39,7 +39,7 @@ class AssistantChatModel(BaseChatModel):
         return {"system": self.system, "brand": self.assistant.brand.name}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_model_name": self.system}
+        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_model_name": kwargs.get("model", self.system)}
 
     def _generate(self, messages: list[BaseMessage], stop: list[str] | None = None,
                   run_manager: CallbackManagerForLLMRun | None = None, **_: Any) -> ChatResult:

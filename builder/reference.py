@@ -44,6 +44,7 @@ def load_base(base: Base) -> "PreTrainedModel":
             raise _unreadable(folder, error) from None
     # Adapters and saved models name their base by this, which otherwise is a path on this machine.
     model.config.name_or_path = getattr(model.config, "_model_name_or_path", None) or base.sha256
+    model.name_or_path = model.config.name_or_path
     return model.eval()  # type: ignore[no-any-return]
 
 
