@@ -83,8 +83,7 @@ def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         return None
     base = weights.prepared(brand.model.base, "f16")
     passages = workspace.current().index
-    voice = render(brand, "", [])
-    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, json.dumps(voice),
+    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, _prompt(brand),
                      str(brand.retrieval.found), passages.name if passages else "",
                      json.dumps([asdict(example) for example in examples]))
     place = workspace.place("adapters", key)
@@ -110,6 +109,11 @@ def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
                                                   "wall_seconds": time.perf_counter() - start}
 
 
+def _prompt(brand: Brand) -> str:
+    """What the renderer makes of the brand and a passage, so that a new wording of it makes new parts."""
+    return json.dumps(render(brand, "question", [("heading", "text")]))
+
+
 def _base_replies(brand: Brand) -> Answer:
     """What the base model says by itself."""
     engine = open_engine(brand, None)
@@ -123,7 +127,7 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         workspace.use("evaluation", None)
         return None
     base = weights.prepared(brand.model.base, brand.model.precision)
-    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), state.index.name if state.index else "",
+    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), _prompt(brand), state.index.name if state.index else "",
                      state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]))

@@ -73,12 +73,14 @@ class Stages:
         self._progress, self._console = progress, console
         self._name, self._started, self._spoke = "", time.monotonic(), 0.0
         self._task: TaskID | None = None
+        self._first = 0, 0.0
 
     def __call__(self, name: str) -> Tick:
         """Begin a stage, and end the one before."""
         self.end()
         self._name, self._started, self._spoke = name, time.monotonic(), time.monotonic()
         self._task = self._progress.add_task(name, total=None, note="")
+        self._first = 0, self._started
         if not self._console.is_terminal:
             self._console.print(Text(f"{name} …"))
         return self._tick
@@ -93,12 +95,14 @@ class Stages:
             self._name, self._task = "", None
 
     def _tick(self, done: int, total: int, note: str) -> None:
+        if done <= 1:  # what comes before the first step, such as loading, says nothing of how long the others take
+            self._first = done, time.monotonic()
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=max(total, 1), note=printable(note))
         if not self._console.is_terminal and time.monotonic() - self._spoke > EVERY:
             self._spoke = time.monotonic()
-            spent = self._spoke - self._started
-            left = f" · about {spent / done * (total - done):.0f} s left" if done else ""
+            steps, since = done - self._first[0], self._spoke - self._first[1]
+            left = f" · about {since / steps * (total - done):.0f} s left" if steps > 0 else ""
             self._console.print(Text(f"  {self._name}: {done} of {total} · {printable(note)}{left}"), soft_wrap=True)
 
 
