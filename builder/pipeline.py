@@ -127,8 +127,8 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         workspace.use("evaluation", None)
         return None
     base = weights.prepared(brand.model.base, brand.model.precision)
-    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), _prompt(brand), state.index.name if state.index else "",
-                     state.adapter.name if state.adapter else "",
+    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), _prompt(brand),
+                     state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]))
 

@@ -112,6 +112,7 @@ def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     assert not list(folder.glob(".making-*"))
 
 
+@pytest.mark.slow
 def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
     shutil.rmtree(copied.built / "evaluations")
     assert dict(pipeline.build(copied, watch))["release"] == "r002"
