@@ -28,4 +28,4 @@ check: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python bench.py
+	$(BIN)/python -W ignore::FutureWarning bench.py

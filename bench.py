@@ -3,6 +3,8 @@
 Run with `make bench`. Ratios are what counts: absolute speeds differ from machine to machine and from hour to hour.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -100,6 +102,9 @@ def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, b
     """Tokens a second of SFTTrainer, checkpointing off, loss on completions only; its first step is not counted."""
     import datasets
     import transformers
+
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
     from peft import LoraConfig
     from tokenizers import Tokenizer
     from trl import SFTConfig, SFTTrainer
@@ -126,7 +131,8 @@ def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, b
                          callbacks=[Clock()],
                          peft_config=LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules="all-linear",
                                                 task_type="CAUSAL_LM"))
-    trainer.train()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it measured itself
+        trainer.train()
     return tokens * (len(times) - 1) / len(times) / (times[-1] - times[0])
 
 

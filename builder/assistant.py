@@ -68,7 +68,7 @@ class Assistant:
     def answer(self, question: str, system: System, emit: Emit | None = None,
                history: Sequence[Message] = ()) -> Reply:
         """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked."""
-        question = _checked(question)
+        question = checked(question)
         if system not in self.systems:
             missing = "has no adapter" if system.tuned and not self.adapted else "has no index"
             raise UserError(f"{system.name}: this workspace {missing}; run `twofold build` on it")
@@ -87,7 +87,8 @@ class Assistant:
                      made.prompt_tokens, time.perf_counter() - start, made.finish)
 
 
-def _checked(question: str) -> str:
+def checked(question: str) -> str:
+    """The question without control characters; UserError where it can't be asked."""
     text = "".join(letter for letter in question if letter.isprintable() or letter in "\n\t").strip()
     if not text:
         raise UserError("the question is empty; write what you want to know")

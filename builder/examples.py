@@ -74,7 +74,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     reason = getattr(error, "msg", "nested too deeply")
                     raise UserError(f"{path}:{line}: broken JSON ({reason}); mend or remove the line") from None
                 if not isinstance(row, dict):
-                    raise UserError(f"{path}:{line}: not a JSON object; write {{\"messages\": [...]}}")
+                    raise UserError(f"{path}:{line}: not a JSON object; write one {{…}} a line")
                 yield line, row
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None

@@ -1,6 +1,7 @@
 """The commands that build and judge: audit, plan, build, index, train, evaluate."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,8 +87,8 @@ def run_build(workspace: Workspace, as_json: bool) -> None:
         print_json(results | {"audit": len(findings), "seconds": watch.seconds})
     elif results["evaluate"]:
         _show_report(results["evaluate"], workspace)
-    say(f"built in {sum(watch.seconds.values()):.0f} s; next: twofold ask {workspace.folder} \"…\", "
-        f"or twofold app {workspace.folder}")
+    place = shlex.quote(str(workspace.folder))
+    say(f"built in {sum(watch.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
 
 
 def _lines(stage: str, result: Any) -> list[str]:
@@ -110,7 +111,6 @@ def _lines(stage: str, result: Any) -> list[str]:
 
 def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
     from builder.report import rows_for_terminal
-
     from ui.terminal import show, table
 
     headers, rows = rows_for_terminal(report)

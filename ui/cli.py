@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,7 +44,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        say(f"twofold: {error.format_message()}; `twofold --help` lists the commands")
+        said = error.format_message().rstrip(".")
+        say(f"twofold: {said}; `twofold --help` lists the commands")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -56,7 +58,7 @@ def new(folder: Folder, template: Annotated[str, typer.Option(help="Which worksp
     from ui.terminal import say
 
     make(folder, template)
-    say(f"{folder} is ready; next: twofold build {folder}")
+    say(f"{folder} is ready; next: twofold build {shlex.quote(str(folder))}")
 
 
 for command in (build_commands.audit, build_commands.plan, build_commands.build, build_commands.index,
@@ -65,15 +67,20 @@ for command in (build_commands.audit, build_commands.plan, build_commands.build,
 
 
 @app.command()
-def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(help="Which system.")] = None,
+def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(
+        help="prompt-only, rag-only, fine-tune-only or hybrid; else the most that is built.")] = None,
         as_json: Json = False) -> None:
     """One reply, streamed, with its sources."""
-    from builder.assistant import open_assistant, system_named
+    from builder.assistant import checked, open_assistant, system_named
     from builder.workspace import Workspace
     from ui.terminal import say, show, source_lines, write
 
-    assistant = open_assistant(Workspace(folder))
-    chosen = system_named(system) if system else assistant.systems[-1]
+    workspace, wanted = Workspace(folder), system_named(system) if system else None
+    checked(question)
+    assistant = open_assistant(workspace)
+    chosen = wanted or assistant.systems[-1]
+    if len(assistant.systems) == 1:
+        say(f"nothing is built yet, so the base model answers alone; run twofold build {shlex.quote(str(folder))}")
     reply = assistant.answer(question, chosen, None if as_json else write)
     if as_json:
         print_json(replyprint_json(reply))
@@ -81,8 +88,6 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
     write("\n")
     if reply.found and not reply.abstained:
         show("\n".join(source_lines(reply.found)))
-    if len(assistant.systems) == 1:
-        say(f"nothing is built yet, so the base model answered alone; run twofold build {folder}")
 
 
 @app.command()
@@ -129,7 +134,9 @@ def releases(folder: Folder, as_json: Json = False) -> None:
     for name in release.names(workspace):
         show(f"{name}{'  live' if name == live else ''}")
     if not release.names(workspace):
-        say(f"no release yet; run twofold build {folder}")
+        say(f"no release yet; run twofold build {shlex.quote(str(folder))}")
+    elif live is None:
+        say("nothing is live, so the newest build answers; promote one to hold on to it")
 
 
 @app.command()
