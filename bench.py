@@ -102,15 +102,14 @@ def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, b
     """Tokens a second of SFTTrainer, checkpointing off, loss on completions only; its first step is not counted."""
     import datasets
     import transformers
-
-    datasets.disable_progress_bars()
-    transformers.logging.set_verbosity_error()
     from peft import LoraConfig
     from tokenizers import Tokenizer
     from trl import SFTConfig, SFTTrainer
 
     from builder.reference import load_base
 
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_file(str(base.tokenizer)),
                                                      eos_token="<|im_end|>", pad_token="<|endoftext|>")
     data = datasets.Dataset.from_list([{"prompt": to_prompt(row.messages, base.template), "completion": row.reply}
