@@ -26,7 +26,7 @@ from knowledge import encoder, index
 from knowledge.documents import read_documents
 
 QUESTIONS, TOKENS = 8, 48
-ROWS, STEPS = 32, 4
+ROWS = 24
 
 
 def main() -> None:
