@@ -57,8 +57,9 @@ SCORES = {
                                                   "it was stopped as a loop"),
     "words": Title("Words", "neither", "words", "Length of the replies that aren't abstentions"),
     "tokens": Title("Tokens", "lower", "tokens", "Tokens that the model made for each question"),
-    "seconds": Title("Seconds", "lower", "seconds", "Time for each question on this machine while others are "
-                                             "answered beside it, abstentions included"),
+    "seconds": Title("Seconds", "lower", "seconds",
+                     "Time for each question on this machine while others are answered beside it, abstentions "
+                     "included"),
 }
 
 PRIMARY = ("facts", "tone")

@@ -51,7 +51,8 @@ def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
     tick = watch("index")
     encodes = encoder.prepared(settings.encoder)
     earlier = workspace.current().index
-    key = hash_bytes(VERSION, encodes.sha256, str(settings.passage_tokens), str(settings.false_answers),
+    fixed = fixed_phrases(workspace.brand, workspace.examples)
+    key = hash_bytes(VERSION, encodes.sha256, *fixed, str(settings.passage_tokens), str(settings.false_answers),
                      *[part for document in documents for part in (document.path, document.sha256)],
                      *[failure.document for failure in failures],
                      *[part for example in workspace.examples for part in (example.question, example.reply)])
@@ -59,7 +60,6 @@ def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
     def fill(folder: Path) -> None:
         index.build(documents, failures, encodes, folder, settings.passage_tokens, earlier, tick)
         opened = index.Index.open(folder, encodes)
-        fixed = fixed_phrases(workspace.brand, workspace.examples)
         asked = [(example.question, right.number) for example in workspace.examples
                  if (right := support(example, opened, fixed))]
         answerable.fit(opened, settings.false_answers, asked, tick=tick).save(folder)
@@ -106,7 +106,7 @@ def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     workspace.use("adapter", folder)
     trained: dict[str, Any] = read_json(folder / "training.json")
     return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": made,
-                                                  "wall_seconds": time.perf_counter() - start}
+                      "wall_seconds": time.perf_counter() - start}
 
 
 def _prompt(brand: Brand) -> str:

@@ -57,7 +57,7 @@ def right_passages(question: Question, passages: Sequence[Passage]) -> tuple[str
         covering = {number for number, one in here if one.start <= question.offset < one.end}
         if covering:
             return "offset", covering
-    keys = [fact for fact in question.facts] or ([(question.answer,)] if question.answer else [])
+    keys = list(question.facts) or ([(question.answer,)] if question.answer else [])
     holding = {number for number, one in here
                if any(any(places(spelling, one.text) for spelling in fact) for fact in keys)}
     if holding:

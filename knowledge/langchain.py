@@ -20,10 +20,8 @@ class PassageRetriever(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun,
                                 k: int | None = None, **_: Any) -> list[Document]:
-        count = k or self.k or self.retriever.count
-        found = self.retriever.index.search(query, count)
-        probability = self.retriever.find(query).probability
+        finding = self.retriever.find(query, k or self.k)
         return [Document(page_content=one.passage.text, metadata={
             "source": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
-            "end": one.passage.end, "page": one.passage.page, "score": one.score, "answerable": probability})
-                for one in found]
+            "end": one.passage.end, "page": one.passage.page, "score": one.score, "answerable": finding.probability})
+                for one in finding.found]

@@ -30,8 +30,9 @@ class Retriever:
         """Open an index folder that holds a fitted answerability."""
         return cls(Index.open(folder, encoder), Answerability.open(folder), count)
 
-    def find(self, question: str) -> Finding:
-        """The best passages for a question, and the probability that they answer it."""
-        found = self.index.search(question, max(self.count, LOOK))
-        probability = self.answerability.probability(question, found)
-        return Finding(tuple(found[: self.count]), probability, probability >= self.answerability.threshold)
+    def find(self, question: str, count: int | None = None) -> Finding:
+        """The best passages for a question (`count` of them, else its own), and the probability that they answer it."""
+        count = count or self.count
+        found = self.index.search(question, max(count, LOOK))
+        probability = self.answerability.probability(question, found[: max(self.count, LOOK)])
+        return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)

@@ -11,7 +11,7 @@ def stems(text: str) -> list[str]:
     """The stems of a text's words in order, without those that carry no content (Snowball English)."""
     words = [word.replace("’", "'") for word in WORD.findall(text.casefold())]
     kept = [word.removesuffix("'s") for word in words if word not in _empty()]
-    return list(_stemmer().stemWords(kept))
+    return list(stemmer().stemWords(kept))
 
 
 @cache
@@ -22,7 +22,8 @@ def _empty() -> frozenset[str]:
 
 
 @cache
-def _stemmer() -> Any:
+def stemmer() -> Any:
+    """Snowball's English stemmer; its stemWords takes lower-case words."""
     import Stemmer
 
     return Stemmer.Stemmer("english")

@@ -2,13 +2,17 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from builder.workspace import Workspace
 from knowledge.errors import UserError
+
+if TYPE_CHECKING:
+    from builder.pipeline import Watch
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -124,33 +128,30 @@ def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
 
 def index(folder: Folder, as_json: Json = False) -> None:
     """Read the documents and index their passages."""
-    from builder import pipeline
-    from ui.terminal import say, watching
+    from builder.pipeline import build_index
 
-    workspace = Workspace(folder)
-    with pipeline.building(workspace), watching() as watch:
-        result = pipeline.build_index(workspace, watch)
-        watch.end()
-    if as_json:
-        print_json(result)
-    else:
-        for line in _lines("index", result):
-            say(line)
+    _run_stage("index", build_index, Workspace(folder), as_json)
 
 
 def train(folder: Folder, as_json: Json = False) -> None:
     """Fine-tune the adapter on the examples."""
-    from builder import pipeline
+    from builder.pipeline import train as fine_tune
+
+    _run_stage("train", fine_tune, Workspace(folder), as_json)
+
+
+def _run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: Workspace, as_json: bool) -> None:
+    """Run one stage alone and say what came of it."""
+    from builder.pipeline import building
     from ui.terminal import say, watching
 
-    workspace = Workspace(folder)
-    with pipeline.building(workspace), watching() as watch:
-        result = pipeline.train(workspace, watch)
+    with building(workspace), watching() as watch:
+        result = run(workspace, watch)
         watch.end()
     if as_json:
         print_json(result)
     else:
-        for line in _lines("train", result):
+        for line in _lines(name, result):
             say(line)
 
 

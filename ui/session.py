@@ -30,7 +30,7 @@ class Opened:
     def answer(self, question: str, system: System, place: DeltaGenerator) -> Reply:
         """One reply, written into `place` as it comes; waits while the slots are taken. UserError as Assistant.answer.
 
-        Streamlit ends a run, say when the reader clicks on, by raising from whatever draws. Engines don't let that
+        Streamlit ends a run, say when the reader clicks on, by raising from whatever draws. An engine may not let that
         through, so it stops the engine first and is raised again once the engine is done.
         """
         pieces: list[str] = []

@@ -4,11 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from builder.examples import Question
 from builder.scoring import Score, places, plain, without
+from knowledge.words import stemmer
 
 KEYED, OVERLAP = "keyed facts", "answer overlap"
 
@@ -88,15 +87,8 @@ def content_words(text: str) -> list[str]:
     text = re.sub(r"n't\b", " not", text)
     text = re.sub(r"'(s|re|ve|ll|d|m)\b", "", text)
     words = re.findall(r"\d+(?:[.,:/]\d+)+|\w+", text)
-    stems: list[str] = _stemmer().stemWords([word for word in words if word not in STOPWORDS])
+    stems: list[str] = stemmer().stemWords([word for word in words if word not in STOPWORDS])
     return stems
-
-
-@cache
-def _stemmer() -> Any:
-    import Stemmer
-
-    return Stemmer.Stemmer("english")
 
 
 def _spelled(question: Question) -> list[list[str]]:
