@@ -57,7 +57,7 @@ def _engines(workspace: Workspace) -> list[dict[str, Any]]:
     assert folder is not None
     retriever = open_retriever(brand, folder)
     asked = [question.question for question in workspace.questions[:QUESTIONS]]
-    prompts = [render(brand, question, [(one.passage.heading, one.passage.text)
+    prompts = [render(brand, question, [(one.passage.heading, one.passage.shown)
                                         for one in retriever.find(question).found]) for question in asked]
     base = weights.prepared(brand.model.base, "f16")
     speeds = []

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from builder import weights
@@ -80,7 +81,7 @@ class Assistant:
                 emit(self.brand.abstain)
             return Reply(question, system.name, self.brand.abstain, True, probability, finding.found, 0, 0,
                          time.perf_counter() - start, "abstained")
-        passages = [(one.passage.heading, one.passage.text) for one in finding.found]
+        passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
         messages = render(self.brand, question, passages, history)
         made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
@@ -125,4 +126,19 @@ def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
 
 def open_retriever(brand: Brand, index: Path) -> Retriever:
     """The retriever over a built index."""
-    return Retriever.open(index, encoder.prepared(brand.retrieval.encoder), brand.retrieval.found)
+    store = None
+    if brand.retrieval.store:
+        from knowledge.foreign import StoreSearch, named_store
+
+        store = partial(StoreSearch, named_store(brand.retrieval.store), **brand.retrieval.store_settings)
+    return Retriever.open(index, open_encoder(brand), brand.retrieval.found, store)
+
+
+def open_encoder(brand: Brand) -> encoder.Encoder:
+    """The encoder that brand.yaml names: ours, or LangChain embeddings."""
+    settings = brand.retrieval
+    if settings.encoder.startswith("langchain:"):
+        from knowledge.foreign import open_embeddings
+
+        return open_embeddings(settings.encoder, settings.encoder_settings)
+    return encoder.prepared(settings.encoder)

@@ -44,6 +44,12 @@ class Retrieval(Part):
     """How documents are cut and found."""
 
     encoder: str = "all-MiniLM-L6-v2"
+    """That, the path of a sentence-transformers folder, or langchain:package.module:Class for LangChain embeddings."""
+    encoder_settings: dict[str, Any] = {}
+    """What LangChain embeddings are made with."""
+    store: str = ""
+    """langchain:package.module:Class searches the vectors in a LangChain store instead of ours."""
+    store_settings: dict[str, Any] = {}
     passage_tokens: int = Field(110, ge=20, le=2000)
     found: int = Field(3, ge=1, le=20)
     """How many passages the model is shown."""

@@ -157,7 +157,7 @@ class _Judge:
             return []
         brand = self.assistant.brand
         found = self.assistant.retriever.find(question.question).found
-        passages = [f"{one.passage.heading}\n{one.passage.text}" for one in found]
+        passages = [one.passage.indexed for one in found]
         return [*passages, question.question, brand.name, *brand.links, *brand.links.values()]
 
     def _judged(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _times(rate: float, chance: random.Random) -> int:
 
 def _messages(brand: Brand, example: Example, found: Sequence[Found]) -> list[Message]:
     history = [{"role": role, "content": content} for role, content in example.history]
-    passages = [(one.passage.heading, one.passage.text) for one in found]
+    passages = [(one.passage.heading, one.passage.shown) for one in found]
     return render(brand, example.question, passages, history)
 
 

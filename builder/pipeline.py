@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import weights
-from builder.assistant import Assistant, open_engine, open_retriever
+from builder.assistant import Assistant, open_encoder, open_engine, open_retriever
 from builder.brand import Brand
 from builder.engine import Decoding
 from builder.evaluation import evaluate as judge
@@ -19,13 +19,14 @@ from builder.mix import Answer, fixed_phrases, hold_out, mix, support
 from builder.release import freeze
 from builder.render import render
 from builder.workspace import Workspace
-from knowledge import answerable, encoder, index
+from knowledge import answerable, index
 from knowledge.documents import read_documents
+from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
 from knowledge.retriever import Retriever
 
-VERSION = "1"
+VERSION = "2"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 SLOTS = 8
 """Replies made at once where nobody waits for the first word."""
@@ -49,8 +50,8 @@ def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
         return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0,
                           "seconds": time.perf_counter() - start}
     tick = watch("index")
-    encodes = encoder.prepared(settings.encoder)
-    earlier = workspace.current().index
+    encodes = open_encoder(workspace.brand)
+    earlier = _earlier(workspace, encodes)
     fixed = fixed_phrases(workspace.brand, workspace.examples)
     key = hash_bytes(VERSION, encodes.sha256, *fixed, str(settings.passage_tokens), str(settings.false_answers),
                      *[part for document in documents for part in (document.path, document.sha256)],
@@ -65,13 +66,22 @@ def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
         answerable.fit(opened, settings.false_answers, asked, tick=tick).save(folder)
 
     folder = make_folder(workspace.place("index", key), fill)
-    before = read_json(earlier / "index.json")["documents"] if earlier else {}
+    before = earlier.settings["documents"] if earlier else {}
     made = read_json(folder / "index.json")
     workspace.use("index", folder)
-    unchanged = sum(before.get(path) == sha256 for path, sha256 in made["documents"].items())
+    unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
     return summary | {"passages": made["passages"], "read": len(documents) - unchanged, "unchanged": unchanged,
                       "removed": len(before.keys() - made["documents"].keys()),
                       "seconds": time.perf_counter() - start}
+
+
+def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
+    """The index in use, as far as it can be taken over."""
+    folder = workspace.current().index
+    try:
+        return index.Index.open(folder, encodes) if folder else None
+    except UserError:
+        return None  # damaged, or of another encoder or version: all is made anew
 
 
 def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:

@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 from builder import weights
+from builder.assistant import open_encoder
 from builder.engine import Decoding, LlamaEngine
 from builder.pipeline import FEWEST_EXAMPLES, SLOTS
 from builder.render import render
 from builder.workspace import Workspace
-from knowledge import encoder
 from knowledge.documents import read_documents
 
 
@@ -30,12 +30,12 @@ def _index(workspace: Workspace, characters: int) -> dict[str, Any]:
     """Encoding dominates; learning what is answerable searches up to 400 passages six times over."""
     if not characters:
         return _stage("index", 0, 0, 0)
-    encodes = encoder.prepared(workspace.brand.retrieval.encoder)
+    encodes = open_encoder(workspace.brand)
     most = workspace.brand.retrieval.passage_tokens
     sample = [" ".join(["passage"] * most)] * 16
-    encodes.encode(sample[:1])
+    encodes.encode_documents(sample[:1])
     start = time.perf_counter()
-    encodes.encode(sample)
+    encodes.encode_documents(sample)
     each = (time.perf_counter() - start) / len(sample)
     passages = max(1, round(characters / 4.5 / (most * 0.7)))
     return _stage("index", passages * each + min(passages, 400) * 0.03, 400_000_000 + passages * 4000,

@@ -31,7 +31,8 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> dict
             continue
         rules[rule] += 1
         groups.append(question.group)
-        hits = [one.number in right for one in retriever.index.search(question.question, DEPTH)]
+        found = retriever.index.search(question.question, DEPTH)
+        hits = [not right.isdisjoint((one.number, *one.also)) for one in found]
         first = hits.index(True) + 1 if True in hits else None
         ideal = sum(1 / log2(rank + 1) for rank in range(1, min(len(right), DEPTH) + 1))
         scores["recall@1"].append(float(first == 1))
@@ -59,7 +60,7 @@ def right_passages(question: Question, passages: Sequence[Passage]) -> tuple[str
             return "offset", covering
     keys = list(question.facts) or ([(question.answer,)] if question.answer else [])
     holding = {number for number, one in here
-               if any(any(places(spelling, one.text) for spelling in fact) for fact in keys)}
+               if any(any(places(spelling, one.shown) for spelling in fact) for fact in keys)}
     if holding:
         return "fact", holding
     headed = {number for number, one in here

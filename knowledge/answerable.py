@@ -1,11 +1,10 @@
 """Found passages to the probability that they answer the question; learned without the questions that judge."""
 
 import random
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from math import exp, log
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from knowledge.files import Tick, read_json, silent, write_json
 from knowledge.index import Found, Index
-from knowledge.passages import SENTENCE, Passage
+from knowledge.passages import Passage
+from knowledge.sentences import sentences
 from knowledge.words import WORD, stems
 
 LOOK = 5
@@ -28,6 +28,8 @@ SAMPLE = 400
 REFUSED = 0.15
 """The share of answerable pseudo-questions that may be refused, whatever the wish for few false answers."""
 Features = NDArray[np.float64]
+Rarity = Callable[[str], float]
+"""Of a stem: the logarithm of passages over those that hold it."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,14 @@ class Answerability:
     means: tuple[float, ...]
     scales: tuple[float, ...]
     threshold: float
-    rarity: dict[str, float]
-    """Of each stem: the logarithm of passages over those that hold it."""
     quality: dict[str, float]
     """How well it did on pseudo-questions that it wasn't fitted on."""
 
-    def probability(self, question: str, found: Sequence[Found]) -> float:
+    def probability(self, question: str, found: Sequence[Found], rarity: Rarity) -> float:
         """The probability, 0 to 1, that the found passages answer the question."""
         if not found:
             return 0.0
-        values = (features(question, found, self.rarity) - np.array(self.means)) / np.array(self.scales)
+        values = (features(question, found, rarity) - np.array(self.means)) / np.array(self.scales)
         return 1 / (1 + exp(-float(values @ np.array(self.weights) + self.bias)))
 
     def save(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Answerability:
         return cls(**kept)
 
 
-def features(question: str, found: Sequence[Found], rarity: dict[str, float]) -> Features:
+def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
     """What tells whether passages answer: nearness, its lead, and how much of the question's words they hold."""
     cosines = sorted((one.cosine for one in found[:LOOK]), reverse=True)
     rest = cosines[1:] or [0.0]
@@ -74,10 +74,9 @@ def features(question: str, found: Sequence[Found], rarity: dict[str, float]) ->
                      float(nearest is found[0]), max(_covered(question, [one], rarity) for one in found[:LOOK])])
 
 
-def _covered(question: str, found: Sequence[Found], rarity: dict[str, float]) -> float:
+def _covered(question: str, found: Sequence[Found], rarity: Rarity) -> float:
     """The share of the question's content words, weighted by their rarity, that stand in the passages."""
-    unseen = max(rarity.values(), default=1.0)
-    asked = {stem: rarity.get(stem, unseen) for stem in stems(question)}
+    asked = {stem: rarity(stem) for stem in stems(question)}
     if not asked:
         return 0.0
     held = {stem for one in found for stem in stems(one.passage.indexed)}
@@ -94,16 +93,14 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     threshold lets through `false_answers` of those that aren't answered, as long as that refuses no more
     than REFUSED of the others; it is set on what people asked, where that is enough.
     """
-    held = [set(stems(passage.indexed)) for passage in index.passages]
-    counts = Counter(stem for stems_ in held for stem in stems_)
-    rarity = {stem: log((len(held) + 1) / count) for stem, count in counts.items()}
+    rarity = index.words.rarity
     if len(index.passages) < FEWEST:
-        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, rarity, {})
+        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, {})
     chance = random.Random(seed)
     chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
     made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
     return _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
-                   false_answers, rarity)
+                   false_answers)
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class _Rows:
     groups: NDArray[np.int64]
 
 
-def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: dict[str, float], tick: Tick) -> _Rows:
+def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: Tick) -> _Rows:
     rows, labels, groups = [], [], []
     for done, (question, number) in enumerate(asked, 1):
         passage = index.passages[number]
@@ -131,7 +128,7 @@ def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: dict[str, floa
     return _Rows(np.array(rows).reshape(-1, 6), np.array(labels), np.array(groups, dtype=np.int64))
 
 
-def _strange(index: Index, rarity: dict[str, float]) -> _Rows:
+def _strange(index: Index, rarity: Rarity) -> _Rows:
     """Questions about anything in the world, none of them anybody's documents."""
     lines = files("knowledge").joinpath("strangers.txt").read_text(encoding="utf-8").splitlines()
     rows = [features(line, index.search(line, LOOK), rarity) for line in lines]
@@ -145,10 +142,11 @@ def _asked(passage: Passage, chance: random.Random) -> list[str]:
     last = passage.heading.split(" > ")[-1]
     if last.endswith("?"):
         asked.append(_worn(last, chance, 0.3))
-    sentences = [match.group() for match in SENTENCE.finditer(passage.text) if len(stems(match.group())) >= 4]
-    if sentences:
+    told = [passage.text[start:end] for start, end in sentences(passage.text)]
+    told = [sentence for sentence in told if len(stems(sentence)) >= 4]
+    if told:
         about = f"{last} " if chance.random() < 0.5 else ""
-        asked.append(about + _worn(chance.choice(sentences), chance, 0.5))
+        asked.append(about + _worn(chance.choice(told), chance, 0.5))
     return asked
 
 
@@ -160,7 +158,7 @@ def _worn(text: str, chance: random.Random, lost: float) -> str:
     return " ".join(kept[start:start + 12])
 
 
-def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float, rarity: dict[str, float]) -> Answerability:
+def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> Answerability:
     """The curve over all rows, where what people asked weighs as much as what was made up, however little it is."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -189,4 +187,4 @@ def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float, rar
                "refused_answerable": float((unseen_[labels_ == 1] < threshold).mean()),
                "answered_unanswerable": float((unseen_[labels_ == 0] >= threshold).mean()), "n": float(len(labels_))}
     return Answerability(tuple(map(float, model.coef_[0])), float(model.intercept_[0]), tuple(map(float, means)),
-                         tuple(map(float, scales)), threshold, rarity, quality)
+                         tuple(map(float, scales)), threshold, quality)

@@ -26,6 +26,14 @@ class Document:
     """The character offset at which each page of a PDF begins; empty for other formats."""
     sha256: str
     """Of the file."""
+    title: str = ""
+    language: str = ""
+    """ISO 639-1, such as en."""
+    tags: tuple[str, ...] = ()
+    date: str = ""
+    """ISO day."""
+    flags: tuple[str, ...] = ()
+    """One line each for a person about text that a reader of the file would not see."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Passages one can find again: vectors in FAISS and words in BM25, fused, in a folder that describes itself."""
+"""Passages one can find again: vectors and words, fused, in a folder that describes itself."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import bm25s
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +13,36 @@ from knowledge.documents import Document, Failure
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
-from knowledge.passages import Passage, split
-from knowledge.words import stems
+from knowledge.passages import VERSION, Passage, split
+from knowledge.vectors import Vectors
+from knowledge.word_search import WordSearch
 
 POOL = 50
 """How many passages each of the two searches may put forward."""
 STEP = 128
+SAME = 0.9
+"""The share of stems in common from which two passages are shown as one."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which documents are searched; what is left empty allows all."""
+
+    folder: str = ""
+    """Below documents/, such as repairs."""
+    language: str = ""
+    """ISO 639-1, such as en."""
+    tag: str = ""
+    since: str = ""
+    """ISO day; a document without a date is left out."""
+    until: str = ""
+
+    def allows(self, path: str, settings: dict[str, Any]) -> bool:
+        """Whether a document of this path and these settings is searched."""
+        date = settings["date"]
+        return (path.startswith(f"documents/{self.folder.strip('/')}/" if self.folder else "")
+                and self.language in ("", settings["language"]) and (not self.tag or self.tag in settings["tags"])
+                and (not (self.since or self.until) or bool(date) and self.since <= date <= (self.until or "9999")))
 
 
 @dataclass(frozen=True)
@@ -35,101 +57,195 @@ class Found:
     cosine: float
     words: float
     """BM25."""
+    also: tuple[int, ...] = ()
+    """Passages further behind that say the same."""
 
 
 def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: Encoder, folder: Path,
-          most: int = 110, earlier: Path | None = None, tick: Tick = silent) -> None:
-    """Write the index of `documents` into the empty `folder`; vectors of passages known to `earlier` are reused."""
-    passages = [passage for document in documents for passage in split(document, encoder.count, most)]
+          most: int = 110, earlier: "Index | None" = None, tick: Tick = silent) -> None:
+    """Write the index of `documents` into the empty `folder`.
+
+    What an `earlier` index of the same encoder holds is taken over: the passages of documents that didn't change, and
+    the vectors and words of passages that didn't. The question of a question-and-answer pair has a vector of its own.
+    """
+    if earlier and earlier.settings["encoder"] != encoder.sha256:
+        earlier = None
+    passages = _passages(documents, encoder, most, earlier)
     if not passages:
         raise UserError("documents/: holds no text that can be indexed; add documents, then run the command again")
-    vectors = _vectors([passage.indexed for passage in passages], encoder, earlier, tick)
-    store = faiss.IndexFlatIP(vectors.shape[1])
-    store.add(vectors)
-    # through our own write, since faiss reports a full disk as a bug of its own
-    (folder / "vectors.faiss").write_bytes(faiss.serialize_index(store).tobytes())
-    words = bm25s.BM25()
-    words.index([stems(passage.indexed) or [""] for passage in passages], show_progress=False)
-    words.save(folder / "words", show_progress=False)
+    owners = [*range(len(passages)), *(number for number, one in enumerate(passages) if one.question)]
+    texts = [one.indexed for one in passages]
+    texts += [passages[number].question for number in owners[len(passages):]]
+    known = earlier.known(texts) if earlier else [None] * len(texts)
+    vectors = Vectors.build(_rows(texts, known, encoder, earlier, tick))
+    vectors.save(folder)
+    np.save(folder / "owners.npy", np.array(owners, dtype=np.int64), allow_pickle=False)
+    before = [earlier.owner(row) if earlier and row is not None else None for row in known[:len(passages)]]
+    WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before).save(folder / "words")
     write_text(folder / "passages.jsonl",
                "".join(json.dumps(asdict(passage), ensure_ascii=False) + "\n" for passage in passages))
     write_json(folder / "index.json", {
-        "encoder": encoder.sha256, "dimensions": vectors.shape[1], "passage_tokens": most, "passages": len(passages),
-        "documents": {document.path: document.sha256 for document in documents},
+        "encoder": encoder.sha256, "dimensions": vectors.dimensions, "passage_tokens": most, "version": VERSION,
+        "passages": len(passages), "kind": vectors.kind, "why": vectors.why,
+        "documents": {document.path: {
+            "sha256": document.sha256, "title": document.title, "language": document.language,
+            "tags": list(document.tags), "date": document.date, "flags": list(document.flags)}
+            for document in documents},
         "failed": [asdict(failure) for failure in failures]})
 
 
-def _vectors(texts: Sequence[str], encoder: Encoder, earlier: Path | None, tick: Tick) -> NDArray[np.float32]:
-    """Unit vectors of the texts, encoding only those that an earlier index of the same encoder lacks."""
-    known: dict[str, NDArray[np.float32]] = {}
-    if earlier and read_json(earlier / "index.json")["encoder"] == encoder.sha256:
-        before = Index.open(earlier, encoder)
-        kept = before.vectors()
-        known = {passage.indexed: kept[number] for number, passage in enumerate(before.passages)}
-    new = sorted({text for text in texts if text not in known}, key=len)
-    for first in range(0, len(new), STEP):
-        chosen = new[first:first + STEP]
-        known.update(zip(chosen, encoder.encode(chosen), strict=True))
-        tick(min(first + STEP, len(new)), len(new), "passages")
-    return np.stack([known[text] for text in texts]).astype(np.float32)
+def _passages(documents: Sequence[Document], encoder: Encoder, most: int, earlier: "Index | None") -> list[Passage]:
+    kept: dict[str, list[Passage]] = {}
+    if earlier and earlier.settings["passage_tokens"] == most:
+        for passage in earlier.passages:
+            kept.setdefault(passage.document, []).append(passage)
+    limit = encoder.most_tokens
+    made: list[Passage] = []
+    for document in documents:
+        before = earlier.settings["documents"].get(document.path) if earlier else None
+        same = document.path in kept and before and (before["sha256"], before["title"]) == (
+            document.sha256, document.title)
+        made += kept[document.path] if same else split(document, encoder.count, most, limit)
+    return made
+
+
+def _rows(texts: Sequence[str], known: Sequence[int | None], encoder: Encoder, earlier: "Index | None",
+          tick: Tick) -> NDArray[np.float32]:
+    """Unit vectors of the texts, encoding only those that aren't known, the longest first."""
+    rows = np.zeros((len(texts), encoder.dimensions), dtype=np.float32)
+    old = [number for number, row in enumerate(known) if row is not None]
+    if earlier and old:
+        rows[old] = earlier.vectors(np.array([known[number] for number in old]))
+    new: dict[str, list[int]] = {}
+    for number, text in enumerate(texts):
+        if known[number] is None:
+            new.setdefault(text, []).append(number)
+    waiting = sorted(new, key=len, reverse=True)
+    for first in range(0, len(waiting), STEP):
+        chosen = waiting[first:first + STEP]
+        for text, row in zip(chosen, encoder.encode_documents(chosen), strict=True):
+            rows[new[text]] = row
+        tick(min(first + STEP, len(waiting)), len(waiting), "passages")
+    return rows
 
 
 class Index:
     """An index folder, open for searching."""
 
-    def __init__(self, passages: Sequence[Passage], store: Any, words: Any, encoder: Encoder,
-                 settings: dict[str, Any]) -> None:
+    def __init__(self, passages: Sequence[Passage], vectors: Any, owners: NDArray[np.int64], words: WordSearch,
+                 encoder: Encoder, settings: dict[str, Any]) -> None:
         """Use `Index.open`."""
-        self.passages, self.settings = tuple(passages), settings
-        self.encoder = encoder
-        self._store, self._words = store, words
+        self.passages, self.words, self.encoder, self.settings = tuple(passages), words, encoder, settings
+        self._vectors, self._owners = vectors, owners
+        places = {path: place for place, path in enumerate(settings["documents"])}
+        self._documents = np.array([places[one.document] for one in self.passages], dtype=np.int64)
 
     @classmethod
-    def open(cls, folder: Path, encoder: Encoder) -> "Index":
-        """Open a folder that `build` wrote; UserError when it is damaged or of another encoder."""
+    def open(cls, folder: Path, encoder: Encoder, store: Any = None) -> "Index":
+        """Open a folder that `build` wrote; UserError when it is damaged or of another encoder.
+
+        `store`, called with all rows and the encoder, makes what is searched in the place of our `Vectors`.
+        """
         settings = read_json(folder / "index.json")
         if settings["encoder"] != encoder.sha256:
             raise UserError(f"{folder}: was made with another encoder; run `twofold index` again")
+        if settings.get("version") != VERSION:
+            raise UserError(f"{folder}: was made by another version of Twofold; run `twofold index` again")
         try:
             with (folder / "passages.jsonl").open(encoding="utf-8") as lines:
                 passages = [Passage(**json.loads(line)) for line in lines]
-            store = faiss.read_index(str(folder / "vectors.faiss"))
-            words = bm25s.BM25.load(folder / "words", show_progress=False)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            owners = np.load(folder / "owners.npy", allow_pickle=False)
+            vectors = Vectors.open(folder)
+            words = WordSearch.open(folder / "words")
+            if not len(passages) == len(words) == settings["passages"] or len(vectors) != len(owners):
+                raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
+            return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, words, encoder, settings)
+        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise UserError(f"{folder}: damaged ({error}); delete it and run `twofold index` again") from None
-        if store.ntotal != len(passages):
-            raise UserError(f"{folder}: damaged ({len(passages)} passages, {store.ntotal} vectors); delete it and "
-                            "run `twofold index` again")
-        return cls(passages, store, words, encoder, settings)
 
-    def vectors(self) -> NDArray[np.float32]:
-        """All unit vectors, (passages, dimensions)."""
-        kept: NDArray[np.float32] = self._store.reconstruct_n(0, len(self.passages))
-        return kept
+    def vectors(self, numbers: Any = slice(None)) -> NDArray[np.float32]:
+        """Unit vectors, (rows, dimensions): first one for each passage, then the pairs' questions."""
+        rows: NDArray[np.float32] = self._vectors.rows(numbers)
+        return rows
 
-    def search(self, question: str, count: int, leave_out: Collection[int] = ()) -> list[Found]:
+    @property
+    def kind(self) -> str:
+        """How vectors are searched: flat, hnsw, ivf-pq or langchain."""
+        return str(self._vectors.kind)
+
+    def owner(self, row: int) -> int:
+        """The number of the passage that a vector belongs to."""
+        return int(self._owners[row])
+
+    def known(self, texts: Sequence[str]) -> list[int | None]:
+        """For each text the number of its vector here, if it has one."""
+        rows = {self.passages[owner].question: row for row, owner in enumerate(self._owners)
+                if row >= len(self.passages)}
+        rows |= {one.indexed: number for number, one in enumerate(self.passages)}
+        return [rows.get(text) for text in texts]
+
+    def search(self, question: str, count: int, leave_out: Collection[int] = (),
+               where: Filter | None = None) -> list[Found]:
         """The best `count` passages, by reciprocal rank of both searches; those numbered in `leave_out` don't exist.
 
         Reciprocal rank fusion with k = 60: Cormack, Clarke and Büttcher, SIGIR 2009. Equal scores: the nearer vector.
+        A passage that says the same as a better one is folded into it.
         """
-        vector = self.encoder.encode([question])
-        wide = min(len(self.passages), POOL + len(leave_out))
-        cosines, nearest = (row[0] for row in self._store.search(vector, wide))
-        cosine = {int(number): float(value) for number, value in zip(nearest, cosines, strict=True)}
-        words = self._word_scores(question)
-        worded = [int(number) for number in np.argsort(-words, kind="stable")[:wide] if words[number] > 0]
+        vector = self.encoder.encode([question])[0]
+        allowed = self._allowed(leave_out, where)
+        cosine = self._nearest(vector, allowed)
+        words = self.words.scores(question)
+        if allowed is not None:
+            words[~allowed] = 0
         scores: dict[int, float] = {}
-        for ranked in (list(cosine), worded):
-            for rank, number in enumerate([number for number in ranked if number not in leave_out][:POOL], 1):
+        for ranked in (list(cosine)[:POOL], _highest(words)):
+            for rank, number in enumerate(ranked, 1):
                 scores[number] = scores.get(number, 0.0) + 1 / (60 + rank)
-        for number in scores.keys() - cosine.keys():
-            cosine[number] = float(self._store.reconstruct(number) @ vector[0])
-        best = sorted(scores, key=lambda number: (-scores[number], -cosine[number], number))[:count]
-        return [Found(self.passages[number], number, scores[number], cosine[number], float(words[number]))
-                for number in best]
+        missing = np.array([number for number in scores if number not in cosine], dtype=np.int64)
+        for number, value in zip(missing, self.vectors(missing) @ vector if len(missing) else (), strict=True):
+            cosine[int(number)] = float(value)
+        best = sorted(scores, key=lambda number: (-scores[number], -cosine[number], number))
+        return [Found(self.passages[number], number, scores[number], cosine[number], float(words[number]), tuple(also))
+                for number, also in self._folded(best, count).items()]
 
-    def _word_scores(self, question: str) -> NDArray[np.float64]:
-        known = [stem for stem in stems(question) if stem in self._words.vocab_dict]
-        if not known:
-            return np.zeros(len(self.passages))
-        return np.asarray(self._words.get_scores(known), dtype=np.float64)
+    def _nearest(self, vector: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[int, float]:
+        """Cosines of the passages nearest to a vector, by their text or their question, best first."""
+        rows, cosines = self._vectors.search(vector, 2 * POOL if len(self._owners) > len(self.passages) else POOL,
+                                             None if allowed is None else allowed[self._owners])
+        nearest: dict[int, float] = {}
+        for number, value in zip(self._owners[rows], cosines, strict=True):
+            nearest.setdefault(int(number), float(value))
+        return nearest
+
+    def _allowed(self, leave_out: Collection[int], where: Filter | None) -> NDArray[np.bool_] | None:
+        if where is None and not leave_out:
+            return None
+        allowed = np.ones(len(self.passages), dtype=bool)
+        if where is not None:
+            allows = [where.allows(path, settings) for path, settings in self.settings["documents"].items()]
+            allowed &= np.array(allows, dtype=bool)[self._documents]
+        allowed[list(leave_out)] = False
+        return allowed
+
+    def _folded(self, ranked: Sequence[int], count: int) -> dict[int, list[int]]:
+        """The first `count` that say something new, each with those that say the same."""
+        kept: dict[int, list[int]] = {}
+        for number in ranked:
+            twin = next((one for one in kept if self.words.alike(one, number) >= SAME), None)
+            if twin is not None:
+                kept[twin].append(number)
+            elif len(kept) < count:
+                kept[number] = []
+            else:
+                break
+        return kept
+
+
+def _highest(scores: NDArray[np.float32]) -> list[int]:
+    """The numbers of the POOL highest scores above 0, best first; equal ones in order."""
+    above = np.flatnonzero(scores > 0)
+    if len(above) > POOL:
+        least = np.partition(scores[above], len(above) - POOL)[len(above) - POOL]
+        above = above[scores[above] >= least]
+    order: list[int] = above[np.argsort(-scores[above], kind="stable")][:POOL].tolist()
+    return order

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from knowledge.answerable import LOOK, Answerability
 from knowledge.encoder import Encoder
@@ -26,13 +27,14 @@ class Retriever:
         self.index, self.answerability, self.count = index, answerability, count
 
     @classmethod
-    def open(cls, folder: Path, encoder: Encoder, count: int = 3) -> "Retriever":
-        """Open an index folder that holds a fitted answerability."""
-        return cls(Index.open(folder, encoder), Answerability.open(folder), count)
+    def open(cls, folder: Path, encoder: Encoder, count: int = 3, store: Any = None) -> "Retriever":
+        """Open an index folder that holds a fitted answerability; `store` as for `Index.open`."""
+        return cls(Index.open(folder, encoder, store), Answerability.open(folder), count)
 
     def find(self, question: str, count: int | None = None) -> Finding:
         """The best passages for a question (`count` of them, else its own), and the probability that they answer it."""
         count = count or self.count
         found = self.index.search(question, max(count, LOOK))
-        probability = self.answerability.probability(question, found[: max(self.count, LOOK)])
+        probability = self.answerability.probability(question, found[: max(self.count, LOOK)],
+                                                      self.index.words.rarity)
         return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)

@@ -112,7 +112,7 @@ def compare(folder: Folder, question: str, as_json: Json = False) -> None:
 def replyprint_json(reply: "Reply") -> dict[str, Any]:
     """A reply as `ask --json` prints it."""
     sources = [{"document": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
-                "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.text}
+                "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.shown}
                for one in reply.found]
     return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
             "answerable": reply.probability, "sources": sources, "seconds": reply.seconds, "tokens": reply.tokens,

@@ -75,7 +75,7 @@ def sources(found: Sequence[Found]) -> None:
         page = f", page {passage.page}" if passage.page else ""
         with st.expander(f"{number} · {plain(passage.heading)} — {plain(passage.document)}{page}",
                          icon=":material/description:", type="compact"), st.container(border=True):
-            st.text(passage.text, width="stretch")
+            st.text(passage.shown, width="stretch")
             st.caption(f"Characters {passage.start:,} to {passage.end:,} · closeness {one.cosine:.2f}")
 
 

@@ -16,7 +16,7 @@ from builder.scoring.form import count_words
 from builder.weights import prepared
 from builder.workspace import Workspace
 from knowledge.documents import Document, read_documents
-from knowledge.passages import HEADING
+from knowledge.structure import blocks
 
 SUPPORT = Path(builder.__file__).parent / "templates" / "support"
 BRAND = Workspace(SUPPORT).brand
@@ -51,8 +51,7 @@ def wordings(question: Question) -> tuple[str, ...]:
 def section_from(question: Question) -> str:
     """The source's text from the question's offset to the end of its section (700 characters where none is marked)."""
     text = documents()[question.source].text[question.offset :]
-    heading = HEADING.search(text)
-    return text[: heading.start() if heading else 700]
+    return text[: next((block.start for block in blocks(text) if block.kind == "heading"), 700)]
 
 
 def holds_all_facts(question: Question, text: str) -> bool:

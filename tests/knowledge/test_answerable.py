@@ -55,7 +55,8 @@ def test_what_was_learned_survives_saving(built, real):
     fresh, kept = answerable.fit(opened), Answerability.open(built)
     found = opened.search("How long do I have to return a lamp?", 5)
     assert kept == fresh
-    assert kept.probability("How long?", found) == fresh.probability("How long?", found)
+    assert kept.probability("How long?", found, opened.words.rarity) == fresh.probability(
+        "How long?", found, opened.words.rarity)
 
 
 def test_the_wish_for_few_false_answers_raises_the_threshold(built, real):
@@ -66,7 +67,7 @@ def test_the_wish_for_few_false_answers_raises_the_threshold(built, real):
 
 
 def test_nothing_found_answers_nothing(built):
-    assert Answerability.open(built).probability("anything", []) == 0.0
+    assert Answerability.open(built).probability("anything", [], lambda stem: 1.0) == 0.0
 
 
 def test_few_passages_fall_back_to_nearness_alone(tmp_path, real):

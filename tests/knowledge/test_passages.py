@@ -1,3 +1,5 @@
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,15 +60,34 @@ def test_every_word_lands_in_one_passage_and_offsets_hold(text, most):
     passages = split(document, count, most)
     assert all(document.text[one.start:one.end] == one.text for one in passages)
     assert all(first.end <= then.start for first, then in zip(passages, passages[1:], strict=False))
-    covered = {place for one in passages for place in range(one.start, one.end)}
-    lines = [(start, line) for start, line in _lines(text) if not line.lstrip().startswith("#")]
-    missing = [text[start + at] for start, line in lines for at, letter in enumerate(line)
-               if not letter.isspace() and start + at not in covered]
-    assert missing == []
+    kept = "\n".join(one.indexed for one in passages)
+    assert [word for word in re.findall(r"[^\W_]+", text) if word not in kept] == []
 
 
-def _lines(text):
-    start = 0
-    for line in text.split("\n"):
-        yield start, line
-        start += len(line) + 1
+def test_each_piece_of_a_table_carries_its_caption_and_header_row():
+    rows = "".join(f"| part {number} | {number} pounds |\n" for number in range(12))
+    passages = cut(f"## Prices\n\nWhat parts cost:\n\n| part | price |\n|---|---|\n{rows}", 30)
+    assert len(passages) > 1
+    assert all(one.shown.startswith("What parts cost:\n") and "| part | price |" in one.shown for one in passages)
+    assert sum(one.text.count("pounds") for one in passages) == 12
+
+
+def test_a_list_is_cut_between_its_items():
+    items = "".join(f"- item {number} of the many that we keep\n" for number in range(10))
+    passages = cut(f"We keep:\n\n{items}", 30)
+    assert all(line.startswith("- item") for one in passages for line in one.text.splitlines() if line.strip()
+               and not line.startswith("We keep"))
+    assert all(one.shown.startswith("We keep:") for one in passages)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="ab .?!\n#-`|é", max_size=600), st.integers(5, 40), st.integers(20, 60))
+def test_no_passage_is_longer_than_the_encoder_reads(text, most, limit):
+    letters = len  # the strictest count: every letter is a token
+    passages = split(Document("documents/x.md", text, (), ""), letters, most, limit)
+    assert all(letters(one.indexed) <= limit + 3 for one in passages)
+
+
+def test_a_word_without_end_and_a_heading_without_end_are_cut():
+    passages = split(Document("documents/x.md", f"# {'long ' * 39}\n\n{'x' * 5000}", (), ""), len, 50, 100)
+    assert all(len(one.indexed) <= 102 for one in passages) and sum(len(one.text) for one in passages) == 5000
