@@ -60,8 +60,8 @@ def built(tmp_path, encoder):
     return tmp_path / "index"
 
 
-def by_hand(passages, encoder, question, leave_out=()):
-    """Reciprocal rank fusion over brute-force cosine and BM25 written from the formula."""
+def by_hand(passages, encoder, question):
+    """The weighed sum of brute-force cosine and BM25 written from its formula, both scaled to 0 to 1."""
     cosines = [float(encoder.encode([one.indexed])[0] @ encoder.encode([question])[0]) for one in passages]
     bags = [stems(one.indexed) for one in passages]
     mean = sum(map(len, bags)) / len(bags)
@@ -74,14 +74,10 @@ def by_hand(passages, encoder, question, leave_out=()):
             times = bag.count(stem)
             score += rarity * times / (times + 1.5 * (1 - 0.75 + 0.75 * len(bag) / mean)) if times else 0
         words.append(score)
-    scores = dict.fromkeys(range(len(passages)), 0.0)
-    for values in (cosines, words):
-        ranked = [number for number in np.argsort(-np.array(values), kind="stable") if number not in leave_out]
-        for rank, number in enumerate(ranked, 1):
-            if values is cosines or values[number] > 0:
-                scores[int(number)] += 1 / (60 + rank)
-    order = sorted((one for one in scores if one not in leave_out), key=lambda one: (-scores[one], -cosines[one]))
-    return order, words
+    low, high = min(cosines), max(cosines)
+    scores = [0.6 * (near - low) / (high - low) + 0.4 * worded / (max(words) or 1)
+              for near, worded in zip(cosines, words, strict=True)]
+    return sorted(range(len(passages)), key=lambda one: (-scores[one], -cosines[one])), words
 
 
 @pytest.mark.parametrize("question", ["May I send my lamp back?", "code KX-4471", "when is the door open",
