@@ -44,9 +44,9 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> dict
     made: dict[str, Any] = {"questions": len(groups),
                             "right_by": {name: count for name, count in rules.items() if count}}
     for name, values in scores.items():
-        found = interval(values, groups, share=True)
-        assert found is not None
-        made[name] = {"value": found.value, "low": found.low, "high": found.high, "n": len(values)}
+        around = interval(values, groups, share=True)
+        assert around is not None
+        made[name] = {"value": around.value, "low": around.low, "high": around.high, "n": len(values)}
     return made
 
 

@@ -1,18 +1,27 @@
 """Files to documents: whatever format a person wrote in becomes text with headings, or one line on why not."""
 
-import csv
-import hashlib
-import io
-import json
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
-from knowledge.files import Tick, silent
+from knowledge.conversion import Converted, Converter, Unreadable
+from knowledge.errors import UserError
+from knowledge.fetch import fetched, read_urls
+from knowledge.files import Tick, hash_bytes, read_json, silent, write_json
 
+VERSION = "1"
+"""Of how files are converted; a new one makes them be converted again."""
 LARGEST = 50_000_000
 """Bytes; a larger file is no document to quote from."""
+TO_TELL = 60
+"""Letters from which a language is told."""
+DEEPEST = 40
+"""Folders within each other."""
+FORMATS = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".docx", ".pptx", ".xlsx", ".csv", ".jsonl", ".epub",
+           ".eml")
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Document:
     """A document's text: Markdown headings, whatever the format was."""
 
     path: str
-    """Relative to the workspace, with forward slashes, such as documents/returns.md."""
+    """Relative to the workspace, with forward slashes, such as documents/returns.md; a web page's address."""
     text: str
     pages: tuple[int, ...]
     """The character offset at which each page of a PDF begins; empty for other formats."""
@@ -44,151 +53,118 @@ class Failure:
     reason: str
 
 
-class Unreadable(Exception):
-    """Why a file can't be read, in words for the person who wrote it."""
-
-
 def read_documents(workspace: Path, tick: Tick = silent) -> tuple[list[Document], list[Failure]]:
     """Read every file below `workspace`/documents, in the order of their names; one bad file never stops the rest.
 
-    Hidden files and links that lead out of the folder are passed over.
+    Hidden files, links that lead out of the folder and workspaces within it are passed over. Each file is converted
+    once, in a child process with limits; what it became is kept under its content's hash. A .urls file stands for the
+    pages it lists, as far as they were fetched.
     """
-    root = workspace / "documents"
-    files = [file for file in sorted(root.rglob("*")) if file.is_file() and not file.name.startswith(".")
-             and file.resolve().is_relative_to(root.resolve())]
-    documents, failures = [], []
-    for number, file in enumerate(files, 1):
-        name = file.relative_to(workspace).as_posix()
-        try:
-            documents.append(_read(file, name))
-        except (Unreadable, OSError) as error:
-            failures.append(Failure(name, str(error)))
-        tick(number, len(files), name)
+    files = list(_files(workspace / "documents"))
+    documents: list[Document] = []
+    failures: list[Failure] = []
+    converter = Converter()
+    kept = workspace / ".twofold" / "documents"
+    try:
+        for number, file in enumerate(files, 1):
+            name = printable(file.relative_to(workspace).as_posix())
+            try:
+                if name != file.relative_to(workspace).as_posix():
+                    raise Unreadable("has a name with characters that can't be shown; rename it")
+                if file.suffix.lower() == ".urls":
+                    _pages(file, workspace, kept, converter, documents, failures)
+                else:
+                    documents.append(_document(name, file.suffix.lower(), _bytes(file), kept, converter))
+            except (Unreadable, OSError) as error:
+                failures.append(Failure(name, _reason(error)))
+            tick(number, len(files), name)
+    finally:
+        converter.close()
     return documents, failures
 
 
-def _read(file: Path, name: str) -> Document:
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
+def _files(root: Path) -> Iterator[Path]:
+    """Regular files below `root` in order of their names; links are followed only to files within it."""
+    if not root.is_dir():
+        return
+    inside = root.resolve()
+    found = []
+    for folder, folders, names in os.walk(root):
+        here = Path(folder)
+        nested = here != root and (here / "brand.yaml").is_file()
+        deep = len(here.relative_to(root).parts) >= DEEPEST
+        folders[:] = [] if nested or deep else sorted(one for one in folders if not one.startswith("."))
+        found += [] if nested else [here / name for name in names if not name.startswith(".")]
+    for file in sorted(found):
+        try:
+            if stat.S_ISREG(file.stat().st_mode) and file.resolve().is_relative_to(inside):
+                yield file
+        except (OSError, RuntimeError):
+            continue  # a link to nowhere, or to itself
+
+
+def printable(name: str) -> str:
+    """The name with what can't be printed as escapes, so that it is one line anywhere."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
+                   for letter in name)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"can't be opened ({error.strerror}); mend its permissions or remove it"
+    return str(error)
+
+
+def _bytes(file: Path) -> bytes:
+    if file.suffix.lower() not in FORMATS:
         raise Unreadable(f"{file.suffix or 'a file without an ending'} is not a known format; "
-                         f"save it as one of {', '.join(READERS)}")
+                         f"save it as one of {', '.join((*FORMATS, '.urls'))}")
     if file.stat().st_size > LARGEST:
         raise Unreadable(f"larger than {LARGEST // 1_000_000} MB; split it")
     data = file.read_bytes()
-    text, pages = reader(data)
-    if not text.strip():
-        raise Unreadable("holds no text; a scanned document needs text recognition first")
-    return Document(name, text, pages, hashlib.sha256(data).hexdigest())
+    if not data.strip():
+        raise Unreadable("holds no text")
+    return data
 
 
-def _decoded(data: bytes) -> str:
-    """Bytes as text: UTF-8 where it is that, else the most likely encoding; line ends unified."""
-    from charset_normalizer import from_bytes
-
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        best = from_bytes(data).best()
-        if best is None:
-            raise Unreadable("is not text in any known encoding; save it as UTF-8") from None
-        text = str(best)
-    if "\0" in text:
-        raise Unreadable("holds NUL bytes and so is not text; save it as UTF-8 text")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _plain(data: bytes) -> tuple[str, tuple[int, ...]]:
-    return _decoded(data), ()
-
-
-def _pair(question: str, answer: str) -> str:
-    return f"## {' '.join(question.split())}\n\n{answer.strip()}\n"
-
-
-def _pairs(rows: list[dict[str, object]]) -> tuple[str, tuple[int, ...]]:
-    """Rows of question and answer as a section each; other rows as lines of `column: value`."""
-    texts = []
-    for row in rows:
-        for asked, answered in (("question", "answer"), ("prompt", "reply")):
-            if row.get(asked) and row.get(answered):
-                texts.append(_pair(str(row[asked]), str(row[answered])))
-                break
-        else:
-            texts.append("\n".join(f"{key}: {value}" for key, value in row.items() if value) + "\n")
-    return "\n".join(texts), ()
-
-
-def _table(data: bytes) -> tuple[str, tuple[int, ...]]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(_decoded(data)), restkey="more"))
-    except csv.Error as error:
-        raise Unreadable(f"is not a CSV ({error}); save it as CSV UTF-8") from None
-    return _pairs([{str(key).strip().lower(): value for key, value in row.items()} for row in rows])
-
-
-def _lines(data: bytes) -> tuple[str, tuple[int, ...]]:
-    rows = []
-    for line, text in enumerate(_decoded(data).split("\n"), 1):
-        if text.strip():
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError):
-                raise Unreadable(f"line {line} is broken JSON; mend or remove it") from None
-            if not isinstance(row, dict):
-                raise Unreadable(f"line {line} is not a JSON object; write {{\"question\": …, \"answer\": …}}")
-            rows.append(row)
-    return _pairs(rows)
-
-
-def _pdf(data: bytes) -> tuple[str, tuple[int, ...]]:
-    import pypdfium2
-
-    try:
-        opened = pypdfium2.PdfDocument(data)
-        texts = [page.get_textpage().get_text_bounded().replace("\r\n", "\n") for page in opened]
-    except pypdfium2.PdfiumError as error:
-        raise Unreadable(f"is damaged or locked ({error}); save it anew as a PDF without a password") from None
-    starts, length = [], 0
-    for text in texts:
-        starts.append(length)
-        length += len(text) + 2
-    return "\n\n".join(texts) if any(text.strip() for text in texts) else "", tuple(starts)
-
-
-def _office(ending: str) -> Callable[[bytes], tuple[str, tuple[int, ...]]]:
-    """A reader through markitdown, which turns HTML and DOCX into Markdown and fetches nothing."""
-
-    def read(data: bytes) -> tuple[str, tuple[int, ...]]:
-        from markitdown import MarkItDown, StreamInfo
-        from markitdown._exceptions import MarkItDownException
-
-        if ending == ".docx" and not zipfile.is_zipfile(io.BytesIO(data)):
-            raise Unreadable("is damaged or no DOCX; save it anew, or as text")  # else it would pass as plain text
+def _document(name: str, ending: str, data: bytes, kept: Path, converter: Converter) -> Document:
+    """The document, from what was kept of an earlier conversion or converted now."""
+    digest = sha256(data).hexdigest()
+    place = kept / f"{hash_bytes(VERSION, ending, digest)[:32]}.json"
+    made = None
+    if place.exists():
         try:
-            data = _without_furniture(data) if ending == ".html" else data
-            made = MarkItDown(enable_plugins=False).convert_stream(
-                io.BytesIO(data), stream_info=StreamInfo(extension=ending))
-        except (MarkItDownException, RecursionError, ValueError, KeyError) as error:
-            raise Unreadable(f"can't be converted ({type(error).__name__}); save it anew, or as text") from None
-        return made.markdown.replace("\r\n", "\n"), ()
-
-    return read
-
-
-def _without_furniture(data: bytes) -> bytes:
-    """A web page without what surrounds its text, navigation and tables of contents, and links as the words alone."""
-    from bs4 import BeautifulSoup
-
-    page = BeautifulSoup(_decoded(data), "html.parser")
-    for part in page.select("nav, script, style, .toc, .navheader, .navfooter, [role=navigation]"):
-        part.decompose()
-    for link in page.find_all("a"):
-        link.unwrap()
-    return page.encode("utf-8")
+            made = Converted.loaded(read_json(place))
+        except (UserError, ValueError, KeyError, TypeError, AttributeError):
+            made = None  # damaged: converted anew
+    if made is None:
+        made = converter.convert(ending, data)
+        made = replace(made, language=made.language or _language(made.text))
+        write_json(place, asdict(made))
+    return Document(name, made.text, made.pages, digest, made.title, made.language, made.tags, made.date, made.flags)
 
 
-READERS: dict[str, Callable[[bytes], tuple[str, tuple[int, ...]]]] = {
-    ".md": _plain, ".markdown": _plain, ".txt": _plain, ".html": _office(".html"), ".htm": _office(".html"),
-    ".docx": _office(".docx"), ".pdf": _pdf, ".csv": _table, ".jsonl": _lines,
-}
-"""How each format is read: bytes to text and page offsets."""
+def _language(text: str) -> str:
+    """The language that the text is most likely in; "" for a text too short to tell."""
+    sample = text[:4000]
+    if sum(map(str.isalpha, sample)) < TO_TELL:
+        return ""
+    import py3langid
+
+    return str(py3langid.classify(sample)[0])
+
+
+def _pages(file: Path, workspace: Path, kept: Path, converter: Converter, documents: list[Document],
+           failures: list[Failure]) -> None:
+    """The pages that a list of addresses names."""
+    name = file.relative_to(workspace).as_posix()
+    addresses, wrong = read_urls(file.read_bytes()[:LARGEST])
+    failures += [Failure(name, reason) for reason in wrong]
+    for url in addresses:
+        page = fetched(workspace / ".twofold" / "fetched", url)
+        try:
+            if page is None:
+                raise Unreadable("is not fetched yet; run `twofold index DIR --fetch`")
+            documents.append(_document(url, page[0], page[1], kept, converter))
+        except Unreadable as error:
+            failures.append(Failure(url, str(error)))
