@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from builder.engine import Decoding
 from builder.evaluation import evaluate as judge
 from builder.lora import write_lora
 from builder.mix import Answer, fixed_phrases, hold_out, mix, support
-from builder.release import freeze
+from builder.release import details, freeze, names
 from builder.render import render
 from builder.workspace import Workspace
 from knowledge import answerable, index
+from knowledge import fetch as fetching
 from knowledge.documents import read_documents
 from knowledge.encoder import Encoder
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
 from knowledge.retriever import Retriever
 
@@ -32,22 +33,32 @@ SLOTS = 8
 """Replies made at once where nobody waits for the first word."""
 FEWEST_EXAMPLES = 8
 REPLAY_TOKENS = 80
+MARGIN = 0.02
+"""The share of questions that may lose their passage before a new index is held back."""
+REFIT = 0.1
+"""The share of passages that may come and go before it is learned anew what can be answered."""
 
 Watch = Callable[[str], Tick]
 """Told the name of each stage, gives what watches its progress."""
 
 
-def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
-    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable."""
+def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict[str, Any]:
+    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable.
+
+    Before the new index takes the old one's place, the workspace's questions are run on both: JudgedFailure, and the
+    old one stays, where more than MARGIN of them lose their passage, unless `force`.
+    """
     start = time.perf_counter()
     settings = workspace.brand.retrieval
     documents, failures = read_documents(workspace.folder, watch("read documents"))
-    summary: dict[str, Any] = {"documents": len(documents), "failed": [asdict(failure) for failure in failures]}
+    summary: dict[str, Any] = {
+        "documents": len(documents), "failed": [asdict(failure) for failure in failures],
+        "flags": {document.path: list(document.flags) for document in documents if document.flags}}
     if not documents:
         workspace.use("index", None)
         if failures:
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
-        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0,
+        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
                           "seconds": time.perf_counter() - start}
     tick = watch("index")
     encodes = open_encoder(workspace.brand)
@@ -63,16 +74,78 @@ def build_index(workspace: Workspace, watch: Watch) -> dict[str, Any]:
         opened = index.Index.open(folder, encodes)
         asked = [(example.question, right.number) for example in workspace.examples
                  if (right := support(example, opened, fixed))]
-        answerable.fit(opened, settings.false_answers, asked, tick=tick).save(folder)
+        _learned(opened, earlier, workspace, asked, tick).save(folder)
 
     folder = make_folder(workspace.place("index", key), fill)
+    broke = [] if force or earlier is None else _gate(workspace, folder, watch)
     before = earlier.settings["documents"] if earlier else {}
     made = read_json(folder / "index.json")
     workspace.use("index", folder)
+    _prune(workspace)
     unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
-    return summary | {"passages": made["passages"], "read": len(documents) - unchanged, "unchanged": unchanged,
+    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke, "read": len(documents) - unchanged, "unchanged": unchanged,
                       "removed": len(before.keys() - made["documents"].keys()),
                       "seconds": time.perf_counter() - start}
+
+
+def _learned(opened: index.Index, earlier: index.Index | None, workspace: Workspace,
+             asked: list[tuple[str, int]], tick: Tick) -> answerable.Answerability:
+    """What the index can answer: as it was learned before while little has changed since, else learned anew."""
+    wished = workspace.brand.retrieval.false_answers
+    folder = workspace.current().index
+    if earlier and folder and earlier.settings["encoder"] == opened.settings["encoder"]:
+        before = {one.indexed for one in earlier.passages}
+        now = {one.indexed for one in opened.passages}
+        kept = answerable.Answerability.open(folder)
+        changed = kept.changed + len(before ^ now) / max(len(before | now), 1)
+        if changed < REFIT and kept.wished == wished and len(asked) == kept.asked:
+            return replace(kept, changed=changed)
+    return answerable.fit(opened, wished, asked, tick=tick)
+
+
+def _gate(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
+    """The questions that the new index no longer finds the passage for; JudgedFailure where they are too many."""
+    from builder.retrieval_evaluation import broken_by
+
+    current = workspace.current().index
+    if current is None or current == folder or not workspace.questions:
+        return []
+    watch("compare with the index in use")
+    before, after = (open_retriever(workspace.brand, one) for one in (current, folder))
+    broke, lost = broken_by(before, after, workspace.questions)
+    if lost > MARGIN * len(workspace.questions):
+        listed = "".join(f"\n  {question}" for question in broke)
+        raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
+                            f"lose the passage that answers them, so the old index stays; mend the documents, or add "
+                            f"--force to go on:{listed}")
+    return broke
+
+
+def roll_back_index(workspace: Workspace) -> str:
+    """Put the previous index back in use, and return its folder's name; UserError where there is none."""
+    previous = workspace.previous("index")
+    if previous is None:
+        raise UserError(f"{workspace.folder}: there is no earlier index; `twofold index` makes one")
+    workspace.use("index", previous)
+    return previous.name
+
+
+def _prune(workspace: Workspace) -> None:
+    """Delete indexes that are neither in use, nor the one before, nor in a release."""
+    state, previous = workspace.current(), workspace.previous("index")
+    kept = {state.index, previous, *(workspace.built / str(details(workspace, name).get("index"))
+                                     for name in names(workspace))}
+    for folder in (workspace.built / "index").iterdir():
+        if folder not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch_pages(workspace: Workspace, watch: Watch) -> list[dict[str, str]]:
+    """Fetch the web pages that .urls files in documents/ list; returns those that failed, and why."""
+    addresses = [url for file in sorted((workspace.folder / "documents").rglob("*.urls")) if file.is_file()
+                 for url in fetching.read_urls(file.read_bytes())[0]]
+    failed = fetching.fetch(addresses, workspace.built / "fetched", watch("fetch"))
+    return [{"document": url, "reason": reason} for url, reason in failed]
 
 
 def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
@@ -172,9 +245,9 @@ def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:
     return judge_retrieval(retriever, workspace.questions)
 
 
-def build(workspace: Workspace, watch: Watch) -> Iterator[tuple[str, Any]]:
+def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[str, Any]]:
     """All stages in order, each yielded with its result when it is done; at the end the release candidate's name."""
-    yield "index", build_index(workspace, watch)
+    yield "index", build_index(workspace, watch, force)
     yield "train", train(workspace, watch)
     if workspace.current().index is None and workspace.current().adapter is None:
         raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least {FEWEST_EXAMPLES}); "

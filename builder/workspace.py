@@ -92,8 +92,17 @@ class Workspace:
         """Record `folder` as the current part of this kind (index, adapter or evaluation)."""
         path = self.built / "current.json"
         state = read_json(path) if path.exists() else {}
-        state[kind] = folder.relative_to(self.built).as_posix() if folder else None
+        named = folder.relative_to(self.built).as_posix() if folder else None
+        if state.get(kind) and state[kind] != named:
+            state[f"previous_{kind}"] = state[kind]
+        state[kind] = named
         write_json(path, state)
+
+    def previous(self, kind: str) -> Path | None:
+        """The part of this kind that was in use before the present one, if it is still there."""
+        path = self.built / "current.json"
+        named = read_json(path).get(f"previous_{kind}") if path.exists() else None
+        return self.built / named if named and (self.built / named).is_dir() else None
 
     def report(self) -> dict[str, Any] | None:
         """The last evaluation as data, or None where there is none."""

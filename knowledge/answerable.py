@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from math import exp
 from pathlib import Path
@@ -43,6 +43,12 @@ class Answerability:
     threshold: float
     quality: dict[str, float]
     """How well it did on pseudo-questions that it wasn't fitted on."""
+    wished: float = 0.1
+    """The share of false answers that the threshold was set for."""
+    asked: int = 0
+    """Questions as people ask them that it was fitted on."""
+    changed: float = 0.0
+    """The share of passages that came or went since it was fitted."""
 
     def probability(self, question: str, found: Sequence[Found], rarity: Rarity) -> float:
         """The probability, 0 to 1, that the found passages answer the question."""
@@ -95,12 +101,13 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     """
     rarity = index.words.rarity
     if len(index.passages) < FEWEST:
-        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, {})
+        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, {}, false_answers, len(asked))
     chance = random.Random(seed)
     chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
     made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
-    return _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
-                   false_answers)
+    fitted = _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
+                     false_answers)
+    return replace(fitted, asked=len(asked))
 
 
 @dataclass(frozen=True)
@@ -187,4 +194,4 @@ def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> 
                "refused_answerable": float((unseen_[labels_ == 1] < threshold).mean()),
                "answered_unanswerable": float((unseen_[labels_ == 0] >= threshold).mean()), "n": float(len(labels_))}
     return Answerability(tuple(map(float, model.coef_[0])), float(model.intercept_[0]), tuple(map(float, means)),
-                         tuple(map(float, scales)), threshold, quality)
+                         tuple(map(float, scales)), threshold, quality, false_answers)

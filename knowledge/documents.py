@@ -151,7 +151,10 @@ def _language(text: str) -> str:
         return ""
     import py3langid
 
-    return str(py3langid.classify(sample)[0])
+    try:
+        return str(py3langid.classify(sample)[0])
+    except OSError:  # it unpacks its model into the temporary folder, which may be full
+        return ""
 
 
 def _pages(file: Path, workspace: Path, kept: Path, converter: Converter, documents: list[Document],

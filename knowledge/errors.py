@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Front doors print the message alone, without a traceback, and exit with code 2.
     """
+
+
+class JudgedFailure(UserError):
+    """Something was judged and fell short, such as a new index that finds less; front doors exit with code 1."""

@@ -1,12 +1,21 @@
 """A question to the passages found for it, and whether they answer it."""
 
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from knowledge.answerable import LOOK, Answerability
 from knowledge.encoder import Encoder
-from knowledge.index import Found, Index
+from knowledge.index import Filter, Found, Index
+from knowledge.words import stems
+
+FEWEST_STEMS = 3
+"""Content words; a question of fewer may lean on the one before."""
+_LEANS = re.compile(r"\s*(?:and|or|but|so|also|then|what about|how about|what if)\b", re.IGNORECASE)
+_POINTS = re.compile(r"\b(?:it|its|they|them|their|theirs|that|this|those|these|there|one|ones|he|she|his|her|him|"
+                     r"same|other|others|else)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,28 @@ class Retriever:
         """Open an index folder that holds a fitted answerability; `store` as for `Index.open`."""
         return cls(Index.open(folder, encoder, store), Answerability.open(folder), count)
 
-    def find(self, question: str, count: int | None = None) -> Finding:
-        """The best passages for a question (`count` of them, else its own), and the probability that they answer it."""
+    def find(self, question: str, count: int | None = None, earlier: Sequence[str] = (), where: Filter | None = None,
+             leave_out: Collection[int] = ()) -> Finding:
+        """The best passages for a question (`count` of them, else its own), and the probability that they answer it.
+
+        `earlier` are the questions before it, oldest first: one that leans on them is searched together with them.
+        """
         count = count or self.count
-        found = self.index.search(question, max(count, LOOK))
-        probability = self.answerability.probability(question, found[: max(self.count, LOOK)],
-                                                      self.index.words.rarity)
+        asked = standalone(question, earlier)
+        found = self.index.search(asked, max(count, LOOK), leave_out, where)
+        probability = self.answerability.probability(asked, found[: max(self.count, LOOK)], self.index.words.rarity)
         return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)
+
+
+def standalone(question: str, earlier: Sequence[str]) -> str:
+    """The question, after the last one that stands by itself if it leans on what went before ("and on Sundays?")."""
+    if not earlier or not _depends(question):
+        return question
+    before = next((one for one in reversed(earlier) if not _depends(one)), earlier[-1])
+    return f"{before} {question}"
+
+
+def _depends(question: str) -> bool:
+    words = len(set(stems(question)))
+    return bool(_LEANS.match(question)) or words < FEWEST_STEMS - 1 or (
+        words < 2 * FEWEST_STEMS and bool(_POINTS.search(question)))

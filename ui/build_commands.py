@@ -63,12 +63,14 @@ def plan(folder: Folder, as_json: Json = False) -> None:
     table(f"About {made['seconds'] / 60:.0f} minutes on this machine", ["stage", "time", "memory", "disk"], rows)
 
 
-def build(folder: Folder, as_json: Json = False) -> None:
+def build(folder: Folder,
+          force: Annotated[bool, typer.Option("--force", help="Go on even if questions lose their passage.")] = False,
+          as_json: Json = False) -> None:
     """Audit, index, train, evaluate: a release candidate; resumes where it was stopped."""
-    run_build(Workspace(folder), as_json)
+    run_build(Workspace(folder), as_json, force)
 
 
-def run_build(workspace: Workspace, as_json: bool) -> None:
+def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> None:
     """Run all stages, showing each as it goes, and at the end what each half earned."""
     from builder import pipeline
     from builder.audit import audit as audited
@@ -81,7 +83,7 @@ def run_build(workspace: Workspace, as_json: bool) -> None:
         watch.end()
         if not as_json:
             _show_findings(findings, most=5)
-        for stage, result in pipeline.build(workspace, watch):
+        for stage, result in pipeline.build(workspace, watch, force):
             watch.end()
             results[stage] = result
             if not as_json:
@@ -99,10 +101,12 @@ def _lines(stage: str, result: Any) -> list[str]:
     """What a finished stage has to say in words."""
     if stage == "index":
         failed = [f"left out {one['document']}: {one['reason']}" for one in result["failed"]]
+        failed += [f"hidden text in {path}, {line}" for path, lines in result["flags"].items() for line in lines]
         if not result["documents"]:
             return [*failed, "no documents: nothing is retrieved, so only two of the four systems exist"]
-        return [*failed, f"{result['documents']} documents, {result['passages']} passages "
-                         f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)"]
+        broke = [f"no longer finds its passage: {question}" for question in result["broke"]]
+        return [*failed, *broke, f"{result['documents']} documents, {result['passages']} passages "
+                f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)", result["why"]]
     if stage == "train":
         if result is None:
             return ["too few examples: nothing is fine-tuned, so only two of the four systems exist"]
@@ -126,11 +130,39 @@ def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
         show(f"Whole report: {folder / 'report.html'}")
 
 
-def index(folder: Folder, as_json: Json = False) -> None:
-    """Read the documents and index their passages."""
-    from builder.pipeline import build_index
+def index(folder: Folder,
+          force: Annotated[bool, typer.Option("--force", help="Swap even if questions lose their passage.")] = False,
+          fetch: Annotated[bool, typer.Option("--fetch", help="First fetch the pages that .urls files list.")] = False,
+          rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the index before.")] = False,
+          watch: Annotated[bool, typer.Option("--watch", help="Stay, and index again after each change.")] = False,
+          as_json: Json = False) -> None:
+    """Read the documents and index their passages; only what changed is read again."""
+    from builder.pipeline import build_index, building, fetch_pages, roll_back_index
+    from ui.terminal import say
+    from ui.watch import changes
 
-    _run_stage("index", build_index, Workspace(folder), as_json)
+    workspace = Workspace(folder)
+    if rollback:
+        with building(workspace):
+            say(f"index {roll_back_index(workspace)} is in use again, until the next `twofold index`")
+        return
+
+    def run(workspace: Workspace, watch: "Watch") -> dict[str, Any]:
+        failed = fetch_pages(workspace, watch) if fetch else []
+        made = build_index(workspace, watch, force)
+        return made | {"failed": failed + made["failed"]}
+
+    if not watch:
+        _run_stage("index", run, workspace, as_json)
+        return
+    if not (folder / "documents").is_dir():
+        raise UserError(f"{folder / 'documents'}: not found; make the folder, then run the command again")
+    for _ in changes(folder / "documents"):
+        try:
+            _run_stage("index", run, Workspace(folder), as_json)
+        except UserError as error:  # the old index still answers; the next change may mend it
+            say(f"twofold: {error}")
+        say("watching; Ctrl-C ends it")
 
 
 def train(folder: Folder, as_json: Json = False) -> None:
@@ -159,7 +191,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
              as_json: Json = False) -> None:
     """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
     from builder import pipeline
-    from ui.terminal import show, table, watching
+    from ui.terminal import watching
 
     workspace = Workspace(folder)
     if retrieval:
@@ -167,10 +199,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         if as_json:
             print_json(made)
             return
-        rows = [[name, f"{value['value']:.3f}", f"[{value['low']:.3f}, {value['high']:.3f}]"]
-                for name, value in made.items() if isinstance(value, dict) and "value" in value]
-        table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval"], rows)
-        show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
+        _show_retrieval(made)
         return
     with pipeline.building(workspace), watching() as watch:
         report = pipeline.evaluate(workspace, watch)
@@ -181,3 +210,26 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         print_json({key: value for key, value in report.items() if key != "rows"})
     else:
         _show_report(report, workspace)
+
+
+def _show_retrieval(made: dict[str, Any]) -> None:
+    """Scores, what they don't say, and each miss with what came instead."""
+    from ui.terminal import show, table
+
+    limits = made["answerability"]
+    scores = {name: value for name, value in made.items() if isinstance(value, dict) and "value" in value}
+    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
+               if limits[name]}
+    rows = [[name, f"{one['value']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else "",
+             str(one["n"])] for name, one in scores.items()]
+    table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval", "n"], rows)
+    show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
+    false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits["false_answers"].items()
+                      if value is not None)
+    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, {false} "
+         f"({limits['wished_false_answers']:.0%} wished)")
+    table("How far the probability can be trusted", ["it says", "found its passage", "questions"],
+          [[f"{one['predicted']:.0%}", f"{one['observed']:.0%}", str(one["n"])] for one in limits["reliability"]])
+    for miss in made["misses"]:
+        show(f"missed (line {miss['line']}): {miss['question']}\n  wanted {'; '.join(miss['right'])}\n  came   "
+             + "\n         ".join(miss["came"]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import unwritable
 from ui import build_commands
 from ui.build_commands import Folder, Json, print_json
@@ -34,7 +34,7 @@ def main() -> None:
             say("twofold: stopped; nothing is lost, the same command carries on")
     except UserError as error:
         say(f"twofold: {error}")
-        code = 2
+        code = 1 if isinstance(error, JudgedFailure) else 2
     except BrokenPipeError:
         sys.stdout = None  # whoever read has gone; the flush at exit would fail
         code = 0
