@@ -3,17 +3,20 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 from builder import weights
 from builder.brand import Brand
+from builder.citations import Citation, cite
 from builder.engine import Decoding, Emit, Engine, LlamaEngine
+from builder.mix import fixed_phrases
 from builder.render import Message, render
 from builder.workspace import Workspace
 from knowledge import encoder
 from knowledge.errors import UserError
-from knowledge.index import Found
+from knowledge.index import Filter, Found
 from knowledge.retriever import Finding, Retriever
 
 LONGEST_QUESTION = 4000
@@ -51,13 +54,17 @@ class Reply:
     seconds: float
     finish: str
     """stop, length, loop, cancelled or abstained."""
+    citations: tuple[Citation, ...] = ()
+    """For each sentence what supports it; empty where nothing was looked up."""
 
 
 class Assistant:
     """A brand with its engine and its retriever; either half may be missing."""
 
-    def __init__(self, brand: Brand, engine: Engine, retriever: Retriever | None, adapted: bool) -> None:
-        """`adapted` says whether the engine holds the brand's adapter."""
+    def __init__(self, brand: Brand, engine: Engine, retriever: Retriever | None, adapted: bool,
+                 fixed: Sequence[str] = ()) -> None:
+        """`adapted` says whether the engine holds the brand's adapter; `fixed` are phrases that all replies share."""
+        self.fixed = tuple(fixed)
         self.brand, self.engine, self.retriever, self.adapted = brand, engine, retriever, adapted
 
     @property
@@ -66,15 +73,22 @@ class Assistant:
         return tuple(system for system in SYSTEMS
                      if (self.adapted or not system.tuned) and (self.retriever or not system.retrieves))
 
-    def answer(self, question: str, system: System, emit: Emit | None = None,
-               history: Sequence[Message] = ()) -> Reply:
-        """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked."""
+    def answer(self, question: str, system: System, emit: Emit | None = None, history: Sequence[Message] = (),
+               earlier: Sequence[str] = (), where: Filter | None = None) -> Reply:
+        """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked.
+
+        The model sees `history`; `earlier` are questions before this one that count for search alone, as those in
+        `history` do. `where` says which documents are searched.
+        """
         question = checked(question)
         if system not in self.systems:
             missing = "has no adapter" if system.tuned and not self.adapted else "has no index"
             raise UserError(f"{system.name}: this workspace {missing}; run `twofold build` on it")
         start = time.perf_counter()
-        finding = self.retriever.find(question) if system.retrieves and self.retriever else NOTHING
+        asked = [*earlier, *(turn["content"] for turn in history if turn["role"] == "user")]
+        finding = NOTHING
+        if system.retrieves and self.retriever:
+            finding = self.retriever.find(question, earlier=asked, where=where)
         probability = finding.probability if system.retrieves else None
         if not finding.answerable:
             if emit:
@@ -84,8 +98,10 @@ class Assistant:
         passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
         messages = render(self.brand, question, passages, history)
         made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
+        cited = cite(made.text, finding.found, self.retriever.index.encoder, self.fixed) if (
+            system.retrieves and self.retriever) else ()
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
-                     made.prompt_tokens, time.perf_counter() - start, made.finish)
+                     made.prompt_tokens, time.perf_counter() - start, made.finish, cited)
 
 
 def checked(question: str) -> str:
@@ -111,7 +127,8 @@ def open_assistant(workspace: Workspace, slots: int = 1) -> Assistant:
     state = workspace.live()
     engine = open_engine(workspace.brand, state.adapter, slots)
     retriever = open_retriever(workspace.brand, state.index) if state.index else None
-    return Assistant(workspace.brand, engine, retriever, state.adapter is not None)
+    fixed = fixed_phrases(workspace.brand, workspace.examples) if retriever else []
+    return Assistant(workspace.brand, engine, retriever, state.adapter is not None, fixed)
 
 
 def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
@@ -142,3 +159,14 @@ def open_encoder(brand: Brand) -> encoder.Encoder:
 
         return open_embeddings(settings.encoder, settings.encoder_settings)
     return encoder.prepared(settings.encoder)
+
+
+def filtered(folder: str, language: str, tag: str, since: str, until: str) -> Filter | None:
+    """What the words of a user leave to search; UserError for a day that is none. None where all of it is searched."""
+    for day in (since, until):
+        try:
+            date.fromisoformat(day or "2026-01-01")
+        except ValueError:
+            raise UserError(f"{day}: is no day; write it as 2026-01-31") from None
+    made = Filter(folder.removeprefix("documents/"), language, tag, since, until)
+    return made if made != Filter() else None

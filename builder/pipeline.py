@@ -83,7 +83,8 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
     workspace.use("index", folder)
     _prune(workspace)
     unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
-    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke, "read": len(documents) - unchanged, "unchanged": unchanged,
+    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke,
+                      "read": len(documents) - unchanged, "unchanged": unchanged,
                       "removed": len(before.keys() - made["documents"].keys()),
                       "seconds": time.perf_counter() - start}
 

@@ -65,7 +65,8 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> dict
                 "came": [_place(one.passage) for one in finding.found[: retriever.count]]})
     if not judged:
         raise UserError("questions.jsonl: no answerable question names its passage; add source and offset, or facts")
-    made: dict[str, Any] = {"questions": len(judged), "right_by": {name: count for name, count in rules.items() if count}}
+    made: dict[str, Any] = {"questions": len(judged),
+                            "right_by": {name: count for name, count in rules.items() if count}}
     groups = [one.question.group for one in judged]
     for name, values in scores.items():
         around = interval(values, groups, share=True)

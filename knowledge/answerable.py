@@ -74,10 +74,8 @@ def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
     """What tells whether passages answer: nearness, its lead, and how much of the question's words they hold."""
     cosines = sorted((one.cosine for one in found[:LOOK]), reverse=True)
     rest = cosines[1:] or [0.0]
-    nearest = max(found[:LOOK], key=lambda one: one.cosine)
-    return np.array([cosines[0], cosines[0] - sum(rest) / len(rest),
-                     _covered(question, [nearest], rarity), _covered(question, found[:LOOK], rarity),
-                     float(nearest is found[0]), max(_covered(question, [one], rarity) for one in found[:LOOK])])
+    return np.array([cosines[0], cosines[0] - sum(rest) / len(rest), _covered(question, found[:LOOK], rarity),
+                     max(_covered(question, [one], rarity) for one in found[:LOOK])])
 
 
 def _covered(question: str, found: Sequence[Found], rarity: Rarity) -> float:
@@ -101,7 +99,7 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     """
     rarity = index.words.rarity
     if len(index.passages) < FEWEST:
-        return Answerability((12.0, 0, 0, 0, 0, 0), -12 * 0.4, (0.0,) * 6, (1.0,) * 6, 0.5, {}, false_answers, len(asked))
+        return Answerability((12.0, 0, 0, 0), -12 * 0.4, (0.0,) * 4, (1.0,) * 4, 0.5, {}, false_answers, len(asked))
     chance = random.Random(seed)
     chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
     made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
@@ -132,7 +130,7 @@ def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: 
                 labels.append(label)
                 groups.append(number)
         tick(done, len(asked), "learning what it can answer")
-    return _Rows(np.array(rows).reshape(-1, 6), np.array(labels), np.array(groups, dtype=np.int64))
+    return _Rows(np.array(rows).reshape(-1, 4), np.array(labels), np.array(groups, dtype=np.int64))
 
 
 def _strange(index: Index, rarity: Rarity) -> _Rows:
@@ -166,7 +164,11 @@ def _worn(text: str, chance: random.Random, lost: float) -> str:
 
 
 def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> Answerability:
-    """The curve over all rows, where what people asked weighs as much as what was made up, however little it is."""
+    """The curve over all rows.
+
+    What people asked weighs as much as what was made up, however little it is; strangers weigh double, since a near
+    miss is the harder thing to tell and would else take the whole curve.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import brier_score_loss, roc_auc_score
     from sklearn.model_selection import GroupKFold
@@ -175,8 +177,8 @@ def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> 
     values, labels, groups = (np.concatenate([getattr(part, name) for part in parts])
                               for name in ("values", "labels", "groups"))
     trusted = len(asked.labels) >= 2 * FEWEST_ASKED
-    weights = np.concatenate([np.full(len(part.labels), len(made.labels) / len(part.labels) if part is asked else 1.0)
-                              for part in parts if len(part.labels)])
+    counts = {id(asked): len(made.labels) / max(len(asked.labels), 1), id(strange): 2.0}
+    weights = np.concatenate([np.full(len(part.labels), counts.get(id(part), 1.0)) for part in parts])
     means, scales = values.mean(0), np.maximum(values.std(0), 1e-6)
     scaled = (values - means) / scales
     unseen = np.zeros(len(labels))

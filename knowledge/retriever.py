@@ -12,10 +12,10 @@ from knowledge.index import Filter, Found, Index
 from knowledge.words import stems
 
 FEWEST_STEMS = 3
-"""Content words; a question of fewer may lean on the one before."""
+"""Content words; a question of fewer in which a word like "it" stands leans on the one before."""
 _LEANS = re.compile(r"\s*(?:and|or|but|so|also|then|what about|how about|what if)\b", re.IGNORECASE)
-_POINTS = re.compile(r"\b(?:it|its|they|them|their|theirs|that|this|those|these|there|one|ones|he|she|his|her|him|"
-                     r"same|other|others|else)\b", re.IGNORECASE)
+_POINTS = re.compile(r"\b(?:it|its|they|them|their|theirs|that|this|those|these|there|one|ones|he|she|his|her|him)\b",
+                     re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,4 @@ def standalone(question: str, earlier: Sequence[str]) -> str:
 
 def _depends(question: str) -> bool:
     words = len(set(stems(question)))
-    return bool(_LEANS.match(question)) or words < FEWEST_STEMS - 1 or (
-        words < 2 * FEWEST_STEMS and bool(_POINTS.search(question)))
+    return bool(_LEANS.match(question)) or not words or (words < FEWEST_STEMS and bool(_POINTS.search(question)))

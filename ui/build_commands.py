@@ -226,8 +226,8 @@ def _show_retrieval(made: dict[str, Any]) -> None:
     show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
     false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits["false_answers"].items()
                       if value is not None)
-    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, {false} "
-         f"({limits['wished_false_answers']:.0%} wished)")
+    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, "
+         f"{false} ({limits['wished_false_answers']:.0%} wished)")
     table("How far the probability can be trusted", ["it says", "found its passage", "questions"],
           [[f"{one['predicted']:.0%}", f"{one['observed']:.0%}", str(one["n"])] for one in limits["reliability"]])
     for miss in made["misses"]:

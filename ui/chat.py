@@ -7,7 +7,7 @@ import streamlit as st
 from builder.assistant import LONGEST_QUESTION, Reply, System
 from knowledge.errors import UserError
 from ui.session import Opened, opened, starters, workspace
-from ui.show import ability, fault, notes, plain, sources
+from ui.show import ability, citations, fault, notes, plain, sources
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def page() -> None:
     turns: list[Turn] = st.session_state.setdefault("turns", [])
     st.title(plain(here.brand.name))
     st.caption(":material/smart_toy: You are talking to an AI. It can be wrong, so check its sources. "
-               "Each question is answered by itself, without the earlier ones.")
+               "The model sees each question by itself; one that leans on the last is looked up with it.")
     system = _picker(now.assistant.systems)
     if not turns and not st.session_state.get("asked"):
         _starters(starters(here))
@@ -35,7 +35,7 @@ def page() -> None:
             _answered(turn)
     st.chat_input("Ask a question", key="typed", max_chars=LONGEST_QUESTION, on_submit=_take_typed)
     if question := st.session_state.get("asked"):
-        turns.append(_answer(now, question, system))
+        turns.append(_answer(now, question, system, [turn.question for turn in turns]))
         st.session_state.asked = None
 
 
@@ -62,13 +62,13 @@ def _asked(question: str) -> None:
         st.text(question, width="stretch")
 
 
-def _answer(now: Opened, question: str, system: System) -> Turn:
+def _answer(now: Opened, question: str, system: System, earlier: list[str]) -> Turn:
     """Ask, and draw the reply as it comes."""
     _asked(question)
     with st.chat_message("assistant", avatar=":material/smart_toy:"):
         place = st.empty()
         try:
-            turn = Turn(question, now.answer(question, system, place))
+            turn = Turn(question, now.answer(question, system, place, earlier))
         except UserError as error:
             turn = Turn(question, None, str(error))
         with place.container():
@@ -85,6 +85,7 @@ def _answered(turn: Turn) -> None:
     st.text(reply.text, width="stretch")
     notes(reply)
     with st.container(gap="xsmall"):
+        citations(reply)
         sources(reply.found)
     st.caption(f"{reply.system} · {reply.seconds:.1f} s · {reply.tokens} tokens")
 

@@ -16,6 +16,7 @@ from ui.build_commands import Folder, Json, print_json
 
 if TYPE_CHECKING:
     from builder.assistant import Reply
+    from builder.citations import Citation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="An assistant that sounds like your brand and says only what your documents say.")
@@ -69,9 +70,15 @@ for command in (build_commands.audit, build_commands.plan, build_commands.build,
 @app.command()
 def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(
         help="prompt-only, rag-only, fine-tune-only or hybrid; else the most that is built.")] = None,
+        after: Annotated[str, typer.Option(help="The question before, if this one leans on it.")] = "",
+        below: Annotated[str, typer.Option("--folder", help="Search only this folder of documents/.")] = "",
+        language: Annotated[str, typer.Option(help="Search only documents in it, such as en.")] = "",
+        tag: Annotated[str, typer.Option(help="Search only documents that carry it.")] = "",
+        since: Annotated[str, typer.Option(help="Search only documents from this day on, such as 2026-01-31.")] = "",
+        until: Annotated[str, typer.Option(help="Search only documents up to this day.")] = "",
         as_json: Json = False) -> None:
     """One reply, streamed, with its sources."""
-    from builder.assistant import checked, open_assistant, system_named
+    from builder.assistant import checked, filtered, open_assistant, system_named
     from builder.workspace import Workspace
     from ui.terminal import say, show, source_lines, write
 
@@ -81,13 +88,15 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
     chosen = wanted or assistant.systems[-1]
     if len(assistant.systems) == 1:
         say(f"nothing is built yet, so the base model answers alone; run twofold build {shlex.quote(str(folder))}")
-    reply = assistant.answer(question, chosen, None if as_json else write)
+    where = filtered(below, language, tag, since, until)
+    reply = assistant.answer(question, chosen, None if as_json else write, earlier=[after] if after else [],
+                             where=where)
     if as_json:
-        print_json(replyprint_json(reply))
+        print_json(reply_json(reply))
         return
     write("\n")
     if reply.found and not reply.abstained:
-        show("\n".join(source_lines(reply.found)))
+        show("\n".join(source_lines(reply)))
 
 
 @app.command()
@@ -106,17 +115,31 @@ def compare(folder: Folder, question: str, as_json: Json = False) -> None:
             show(f"── {system.name} · {reply.seconds:.1f} s" + (" · abstained" if reply.abstained else ""))
             show(reply.text + "\n")
     if as_json:
-        print_json({"question": question, "replies": [replyprint_json(reply) for reply in replies]})
+        print_json({"question": question, "replies": [reply_json(reply) for reply in replies]})
 
 
-def replyprint_json(reply: "Reply") -> dict[str, Any]:
+def reply_json(reply: "Reply") -> dict[str, Any]:
     """A reply as `ask --json` prints it."""
     sources = [{"document": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
                 "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.shown}
                for one in reply.found]
     return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
-            "answerable": reply.probability, "sources": sources, "seconds": reply.seconds, "tokens": reply.tokens,
-            "finish": reply.finish}
+            "answerable": reply.probability, "sources": sources,
+            "citations": [_cited(reply, one) for one in reply.citations], "seconds": reply.seconds,
+            "tokens": reply.tokens, "finish": reply.finish}
+
+
+def _cited(reply: "Reply", one: "Citation") -> dict[str, Any]:
+    """One sentence and its support; the span's offsets are the document's."""
+    made: dict[str, Any] = {"sentence": reply.text[one.start:one.end], "start": one.start, "end": one.end,
+                            "states_something": one.needs, "supported": one.found is not None, "support": one.support}
+    if one.found is None:
+        return made
+    passage = reply.found[one.found].passage
+    return made | {"source": one.found + 1, "document": passage.document, "heading": passage.heading,
+                   "page": passage.page, "span_start": passage.start + one.passage_start,
+                   "span_end": passage.start + one.passage_end,
+                   "span": passage.text[one.passage_start:one.passage_end]}
 
 
 @app.command()

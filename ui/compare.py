@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from builder.assistant import LONGEST_QUESTION, SYSTEMS, Reply
 from ui.session import Opened, opened, starters, workspace
-from ui.show import ability, command, missing, notes, plain, sources
+from ui.show import ability, citations, command, missing, notes, plain, sources
 
 
 def page() -> None:
@@ -75,6 +75,7 @@ def _fill(reply: Reply) -> None:
     with st.container():
         st.text(reply.text, width="stretch")
         notes(reply)
+        citations(reply)
         st.caption(f"{reply.seconds:.1f} s · {len(reply.text.split())} words")
 
 

@@ -1,6 +1,7 @@
 """The workspace and its assistant as the pages get them: opened once, shared by all sessions."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Opened:
     assistant: Assistant
     gate: BoundedSemaphore
 
-    def answer(self, question: str, system: System, place: DeltaGenerator) -> Reply:
+    def answer(self, question: str, system: System, place: DeltaGenerator, earlier: Sequence[str] = ()) -> Reply:
         """One reply, written into `place` as it comes; waits while the slots are taken. UserError as Assistant.answer.
 
         Streamlit ends a run, say when the reader clicks on, by raising from whatever draws. An engine may not let that
@@ -46,7 +47,7 @@ class Opened:
 
         place.caption("Thinking…")
         with self.gate:
-            reply = self.assistant.answer(question, system, emit=emit)
+            reply = self.assistant.answer(question, system, emit=emit, earlier=earlier)
         if ended:
             raise ended[0]
         return reply

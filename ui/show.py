@@ -79,6 +79,26 @@ def sources(found: Sequence[Found]) -> None:
             st.caption(f"Characters {passage.start:,} to {passage.end:,} · closeness {one.cosine:.2f}")
 
 
+def citations(reply: Reply) -> None:
+    """Each sentence that states something, and the words of a passage that support it."""
+    stated = [one for one in reply.citations if one.needs]
+    loose = sum(one.found is None for one in stated)
+    if not stated or reply.abstained:
+        return
+    label = f"{len(stated) - loose} of {len(stated)} sentences are supported by a passage"
+    icon = ":material/warning:" if loose else ":material/format_quote:"
+    with st.expander(label, icon=icon, type="compact"), st.container(border=True):
+        for one in stated:
+            st.text(reply.text[one.start:one.end], width="stretch")
+            if one.found is None:
+                st.caption(":orange[:material/warning: No passage says this.]")
+                continue
+            passage = reply.found[one.found].passage
+            page = f", page {passage.page}" if passage.page else ""
+            st.caption(f":material/format_quote: {plain(passage.text[one.passage_start:one.passage_end])}")
+            st.caption(f"{plain(passage.document)}{page} · {plain(passage.heading)}")
+
+
 def ability(name: str) -> str:
     """What the system of this name does, in a few words."""
     return next((ABILITIES[system.tuned, system.retrieves] for system in SYSTEMS if system.name == name), "")

@@ -106,8 +106,15 @@ class Stages:
             self._console.print(Text(f"  {self._name}: {done} of {total} · {printable(note)}{left}"), soft_wrap=True)
 
 
-def source_lines(sources: Sequence[Any]) -> list[str]:
-    """One line for each found passage: where it stands."""
-    return [f"  [{number}] {one.passage.document}"
-            + (f", page {one.passage.page}" if one.passage.page else "") + f" · {one.passage.heading}"
-            for number, one in enumerate(sources, 1)]
+def source_lines(reply: Any) -> list[str]:
+    """Where each found passage stands, the spans of it that support the reply, and the sentences without support."""
+    lines = []
+    for number, one in enumerate(reply.found):
+        passage = one.passage
+        page = f", page {passage.page}" if passage.page else ""
+        lines.append(f"  [{number + 1}] {passage.document}{page} · {passage.heading}")
+        spans = {(cited.passage_start, cited.passage_end) for cited in reply.citations if cited.found == number}
+        lines += [f"      “{' '.join(passage.text[start:end].split())}”" for start, end in sorted(spans)]
+    lines += [f"  not found in them: “{' '.join(reply.text[cited.start:cited.end].split())}”"
+              for cited in reply.citations if cited.needs and cited.found is None]
+    return lines

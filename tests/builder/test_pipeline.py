@@ -10,7 +10,7 @@ import pytest
 from builder import pipeline, release
 from builder.assistant import open_assistant, system_named
 from builder.workspace import Workspace
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 
 
 def watch(name):
@@ -119,3 +119,49 @@ def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
     with pytest.raises(UserError, match="missing or changed"):
         release.promote(copied, "r001")
     release.promote(copied, "r002")
+
+
+def remove_section(workspace, name):
+    place = workspace.folder / "documents" / "house.md"
+    text = place.read_text()
+    start = text.index(f"## {name}")
+    end = text.find("## ", start + 3)
+    place.write_text(text[:start] + (text[end:] if end > 0 else ""))
+
+
+def test_an_index_that_finds_less_is_held_back(copied):
+    before = copied.current().index
+    remove_section(copied, "Parcels")
+    with pytest.raises(JudgedFailure, match="When do parcels leave") as caught:
+        pipeline.build_index(copied, watch)
+    assert "--force" in str(caught.value) and copied.current().index == before
+    assert open_assistant(copied).answer("When do parcels leave the warehouse?", system_named("rag-only")).found
+    forced = pipeline.build_index(copied, watch, force=True)
+    assert forced["passages"] == 9 and copied.current().index != before
+    assert copied.previous("index") == before
+    pipeline.roll_back_index(copied)
+    assert copied.current().index == before
+
+
+def test_moving_and_rewording_a_section_breaks_nothing(copied):
+    place = copied.folder / "documents" / "house.md"
+    text = place.read_text().replace("within 33 days", "within 60 days")
+    place.unlink()
+    (copied.folder / "documents" / "shop.md").write_text(text)
+    made = pipeline.build_index(copied, watch)
+    assert made["broke"] == [] and (made["read"], made["removed"]) == (1, 1)
+
+
+def test_old_indexes_are_cleared_but_for_the_one_before_and_releases(copied):
+    released = copied.current().index
+    folders = []
+    for number in range(4):
+        (copied.folder / "documents" / "more.md").write_text(f"## Number\n\nThe number of the day is {number}.\n")
+        pipeline.build_index(copied, watch)
+        folders.append(copied.current().index)
+    assert {one for one in (copied.built / "index").iterdir()} == {released, folders[2], folders[3]}
+
+
+def test_rolling_back_needs_an_earlier_index(copied):
+    with pytest.raises(UserError, match="no earlier index"):
+        pipeline.roll_back_index(copied)

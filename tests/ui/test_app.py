@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from builder.assistant import SYSTEMS, Assistant, Reply
+from builder.citations import Citation
 from knowledge.errors import UserError
 from knowledge.files import write_json
 from knowledge.index import Found
@@ -28,7 +29,7 @@ class FakeAssistant(Assistant):
     def __init__(self, brand, retriever=True, adapted=True):
         super().__init__(brand, None, retriever or None, adapted)
 
-    def answer(self, question, system, emit=None, history=()):
+    def answer(self, question, system, emit=None, history=(), earlier=()):
         if question == "too long":
             raise UserError("the prompt leaves no room; `lower` retrieval.found\nin brand.yaml")
         abstained = system.retrieves and question == "unknown"
@@ -36,7 +37,9 @@ class FakeAssistant(Assistant):
         for piece in text.split():
             emit(piece + " ")
         return Reply(question, system.name, text, abstained, 0.07 if abstained else 0.9 if system.retrieves else None,
-                     (Found(PASSAGE, 3, 0.1, 0.8, 2.0),) if system.retrieves else (), 9, 90, 0.5, "stop")
+                     (Found(PASSAGE, 3, 0.1, 0.8, 2.0),) if system.retrieves else (), 9, 90, 0.5, "stop",
+                     (Citation(0, 12, True, 0, 0, 10, 0.9), Citation(13, len(text), True, None, 0, 0, 0.2))
+                     if system.retrieves and question == "cited" else ())
 
 
 @pytest.fixture
@@ -125,6 +128,15 @@ def test_a_starter_is_answered_with_its_sources(app):
     assert PASSAGE.text in texts(test)
     assert "page 2" in test.expander[0].label
     assert not [button for button in test.button if "starter" in str(button.key)]
+
+
+def test_each_sentence_shows_what_it_rests_on(app):
+    test = app()
+    test.chat_input[0].set_value("cited").run()
+    assert not test.exception
+    assert test.expander[0].label == "1 of 2 sentences are supported by a passage"
+    said = " ".join(one.value for one in test.expander[0].caption)
+    assert "No passage says this" in said and "page 2" in said
 
 
 def test_the_history_stays_until_it_is_cleared(app):
@@ -241,7 +253,7 @@ class GonePlace:
 class DeafAssistant(FakeAssistant):
     """Stops only when `emit` says so, and lets no exception of its through: as the embedded engine."""
 
-    def answer(self, question, system, emit=None, history=()):
+    def answer(self, question, system, emit=None, history=(), earlier=()):
         self.taken = []
         for piece in ("one ", "two ", "three "):
             self.taken.append(piece)

@@ -154,3 +154,54 @@ def test_ctrl_c_stops_with_130_and_one_line(written):
     errors = running.communicate(timeout=60)[1]
     assert running.returncode == 130 and "Traceback" not in errors
     assert errors.splitlines()[-1] == "twofold: stopped; nothing is lost, the same command carries on"
+
+
+def test_each_sentence_of_a_reply_is_cited_or_marked(built):
+    reply = json.loads(twofold("ask", built.folder, "When do parcels leave the warehouse?", "--json").stdout)
+    assert reply["citations"] and "".join(one["sentence"] for one in reply["citations"]).replace(" ", "") == "".join(
+        reply["reply"].split())
+    text = (built.folder / "documents" / "house.md").read_text(encoding="utf-8")
+    for one in reply["citations"]:
+        assert not one["supported"] or text[one["span_start"]:one["span_end"]] == one["span"]
+
+
+def test_only_the_documents_asked_for_are_searched(built):
+    found = json.loads(twofold("ask", built.folder, "When do parcels leave?", "--json", "--folder", "other").stdout)
+    assert found["sources"] == [] and found["abstained"]
+    assert "is no day" in failed(twofold("ask", built.folder, "When?", "--since", "tomorrow"))
+
+
+def test_a_question_that_leans_on_the_one_before(built):
+    after = json.loads(twofold("ask", built.folder, "And on Sundays?", "--after", "When is the shop door open?",
+                               "--json").stdout)
+    assert after["sources"][0]["heading"] == "Lamp house > Opening hours"
+
+
+def test_an_index_that_finds_less_exits_with_1(copied):
+    text = (copied.folder / "documents" / "house.md").read_text()
+    (copied.folder / "documents" / "house.md").write_text(text[: text.index("## Parcels")])
+    run = twofold("index", copied.folder)
+    assert run.returncode == 1 and "When do parcels leave?" in run.stderr and "Traceback" not in run.stderr
+    assert twofold("index", copied.folder, "--force").returncode == 0
+    assert "in use again" in twofold("index", copied.folder, "--rollback").stderr
+
+
+def test_a_watched_folder_is_indexed_after_a_change(written):
+    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "index", str(written),
+                                "--watch"], stderr=subprocess.PIPE, text=True)
+
+    def until(words):
+        for line in running.stderr:
+            if words in line:
+                return line
+        raise AssertionError(words)
+
+    try:
+        assert "1 documents" in until("documents,")
+        until("watching")
+        (written / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
+        assert "2 documents" in until("documents,")
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    assert running.returncode == 130

@@ -1,0 +1,69 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builder.citations import cite
+from knowledge import encoder
+from knowledge.index import Found
+from knowledge.passages import Passage
+
+
+@pytest.fixture(scope="module")
+def real():
+    return encoder.prepared()
+
+
+def found(*texts):
+    return [Found(Passage("documents/a.md", f"Lamps > Part {number}", text, 100, 100 + len(text), None), number, 0.5,
+                  0.5, 1.0) for number, text in enumerate(texts)]
+
+
+PASSAGES = found("The door is open from nine until five. Nobody is here on Sundays. Ring the bell twice.",
+                 "You may send a lamp back within 33 days if it is unused. Refunds are paid in a week.")
+
+
+@pytest.mark.parametrize("sentence, place, span", [
+    ("A lamp can be sent back within 33 days.", 1, "You may send a lamp back within 33 days if it is unused."),
+    ("We open from nine until five.", 0, "The door is open from nine until five."),
+    ("Please ring the bell twice.", 0, "Ring the bell twice.")])
+def test_a_sentence_rests_on_the_span_that_says_it(real, sentence, place, span):
+    [cited] = cite(sentence, PASSAGES, real)
+    text = PASSAGES[place].passage.text
+    assert cited.found == place and span in text[cited.passage_start:cited.passage_end]
+
+
+@pytest.mark.parametrize("sentence", [
+    "A lamp can be sent back within 60 days.", "Our founder Matilda mends bicycles in Paris.",
+    "You may not send a lamp back if it is unused.", "The cat sleeps on the roof of the old church."])
+def test_what_no_passage_says_is_marked(real, sentence):
+    [cited] = cite(sentence, PASSAGES, real)
+    assert cited.needs and cited.found is None
+
+
+def test_two_sentences_together_support_one(real):
+    [cited] = cite("Unused lamps go back within 33 days and refunds are paid in a week.", PASSAGES, real)
+    assert cited.found == 1
+    assert (cited.passage_start, cited.passage_end) == (0, len(PASSAGES[1].passage.text))
+
+
+def test_greetings_and_questions_state_nothing(real):
+    cited = cite("Come in from the wet! Ring the bell twice. Shall we mend the old lamp?", PASSAGES, real,
+                 ["Come in from the wet!"])
+    assert [one.needs for one in cited] == [False, True, False] and cited[1].found == 0
+
+
+def test_without_passages_nothing_is_supported(real):
+    [cited] = cite("We open from nine until five.", [], real)
+    assert cited.needs and cited.found is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(alphabet="abc 12.!?\n'Not", max_size=80))
+def test_sentences_cover_the_reply_in_order(reply):
+    cited = cite(reply, PASSAGES, encoder.prepared())
+    assert all(first.end <= then.start for first, then in zip(cited, cited[1:], strict=False))
+    covered = {place for one in cited for place in range(one.start, one.end)}
+    assert all(letter.isspace() for place, letter in enumerate(reply) if place not in covered)
+    for one in cited:
+        assert 0 <= one.support <= 1.0001
+        assert one.found is None or one.passage_end <= len(PASSAGES[one.found].passage.text)
