@@ -9,6 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from builder.report_retrieval import lines as retrieval_lines
+from builder.report_retrieval import section
+
 Report = dict[str, Any]
 
 NONE = "–"
@@ -68,7 +71,8 @@ def to_html(report: Report) -> str:
         charts=[_systems_chart(report, score) for score in PRIMARY if score in report["scores"]],
         differences=[chart for score in PRIMARY
                      if (chart := _differences_chart(report, pairs, score))],
-        tested=len(pairs), primary=pairs, exploratory=[one for one in report["differences"] if not one["primary"]],
+        retrieval=section(report.get("retrieval")), tested=len(pairs), primary=pairs,
+        exploratory=[one for one in report["differences"] if not one["primary"]],
         judged=Counter(row["by"] for row in report["rows"] if row["by"]), rows=_most_different_first(report),
         title=_title, number=number, signed=_signed, pair=_pair, chance=_chance, interval=_interval, unit=_unit,
         dash=NONE)
@@ -88,6 +92,7 @@ def to_markdown(report: Report) -> str:
                     one["verdict"] + ("" if one["primary"] else " (exploratory)")] for one in report["differences"]]
     lines += _markdown_table(["Score", "Pair", "Difference", "95 % interval", "n", "p", "Detectable", "Verdict"],
                              differences)
+    lines += [_plain(line) if line.startswith("- ") else line for line in retrieval_lines(report.get("retrieval"))]
     lines += ["", "## What the scores mean", ""]
     lines += [f"- **{_plain(one['title'])}**: {_plain(one['explanation'])}" for one in report["scores"].values()]
     return "\n".join(lines) + "\n"

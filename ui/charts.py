@@ -65,6 +65,28 @@ def differences_chart(differences: list[dict[str, Any]], unit: str) -> Chart:
     return alt.layer(zero, *_dots(rows, across, VERDICT_COLOURS, tips))
 
 
+def reliability_chart(bins: list[dict[str, Any]]) -> Chart:
+    """What the probability says against how often the passage was found; on the dashed line both are the same."""
+    across = alt.X("predicted:Q", title="what it says", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    up = alt.Y("observed:Q", title="found its passage", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    same = alt.Chart(alt.Data(values=[{"predicted": 0, "observed": 0}, {"predicted": 1, "observed": 1}])).mark_line(
+        strokeDash=[4, 4], color="#8a8f98").encode(x=across, y=up)
+    tips = [alt.Tooltip("predicted:Q", format=".0%", title="says"),
+            alt.Tooltip("observed:Q", format=".0%", title="found"), alt.Tooltip("n:Q", title="questions")]
+    return alt.layer(same, alt.Chart(alt.Data(values=bins)).mark_point(filled=True, size=130, opacity=1).encode(
+        x=across, y=up, tooltip=tips))
+
+
+def coverage_chart(curve: list[dict[str, Any]]) -> Chart:
+    """How many of the answered questions find their passage, the more are answered."""
+    across = alt.X("covered:Q", title="share of questions answered", scale=alt.Scale(domain=[0, 1]),
+                   axis=alt.Axis(format="%"))
+    up = alt.Y("right:Q", title="of those found", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    tips = [alt.Tooltip("covered:Q", format=".0%", title="answered"),
+            alt.Tooltip("right:Q", format=".0%", title="found"), alt.Tooltip("probability:Q", format=".2f", title="from probability")]
+    return alt.layer(alt.Chart(alt.Data(values=curve)).mark_line(point=True).encode(x=across, y=up, tooltip=tips))
+
+
 def _dots(rows: list[dict[str, Any]], across: alt.X, colours: Mapping[str, str],
           tips: list[alt.Tooltip]) -> list[alt.Chart]:
     """A dot, its interval and its figure for each row: name, low, value, high, kind (the colour) and figure."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui.charts import change, differences_chart, label, systems_chart, written
+from ui.charts import change, coverage_chart, differences_chart, label, reliability_chart, systems_chart, written
 from ui.session import workspace
 from ui.show import ability, command, plain
 
@@ -32,6 +32,7 @@ def page() -> None:
     _charts(report)
     _table(report)
     _differences(report)
+    _retrieval(report.get("retrieval"))
     _browser(report)
 
 
@@ -72,6 +73,30 @@ def _charts(report: dict[str, Any]) -> None:
             else:
                 st.altair_chart(chart, width="stretch")
     st.caption("A dot is the mean over the questions; the line through it is the 95% interval.")
+
+
+def _retrieval(found: dict[str, Any] | None) -> None:
+    """What the index finds by itself, how far its probability can be trusted, and what it missed."""
+    if not found:
+        return
+    st.subheader("What retrieval finds", anchor=False)
+    limits = found["answerability"]
+    scores = {name: one for name, one in found.items() if isinstance(one, dict) and "value" in one}
+    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
+               if limits[name]}
+    st.dataframe([{"score": name, **{key: one[key] for key in ("value", "low", "high", "n")}}
+                  for name, one in scores.items()], hide_index=True, width="stretch")
+    pictures = {"Can the probability be trusted?": reliability_chart(limits["reliability"]),
+                "What is gained by answering less?": coverage_chart(limits["coverage"])}
+    for column, (title, chart) in zip(st.columns(2), pictures.items(), strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            st.altair_chart(chart, width="stretch")
+    if found["misses"]:
+        with st.expander(f"{len(found['misses'])} questions whose passage was not among those found"):
+            for miss in found["misses"]:
+                st.markdown(f"**{plain(miss['question'])}**")
+                st.text("wanted: " + "; ".join(miss["right"]) + "\ncame: " + "; ".join(miss["came"]), width="stretch")
 
 
 def _meaning(score: dict[str, Any]) -> str:
