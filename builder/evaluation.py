@@ -9,7 +9,6 @@ from typing import Any
 
 from builder.assistant import Assistant, Reply, System
 from builder.examples import Example, Question
-from builder.retrieval_evaluation import judge_retrieval
 from builder.scoring import Score, form, is_abstention
 from builder.scoring.facts import KEYED, OVERLAP, facts, judged_by
 from builder.scoring.grounded import grounded
@@ -104,17 +103,8 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
         "differences": _differences(rows, tuple(replies)),
     }
-    report["retrieval"] = _retrieval(assistant, questions)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
-
-
-def _retrieval(assistant: Assistant, questions: list[Question]) -> dict[str, Any] | None:
-    """How well the index alone does; None where there is none, or no question names its passage."""
-    try:
-        return judge_retrieval(assistant.retriever, questions) if assistant.retriever else None
-    except UserError:
-        return None
 
 
 class _Asking:

@@ -224,7 +224,7 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         retriever = open_retriever(brand, state.index) if state.index else None
         assistant = Assistant(brand, engine, retriever, state.adapter is not None)
         _, apart = hold_out(workspace.examples, brand.training.seed)
-        report = judge(assistant, questions, apart, workspace.examples, tick)
+        report = judge(assistant, questions, apart, workspace.examples, tick) | {"retrieval": _found(workspace)}
         write_json(folder / "report.json", report)
         write_text(folder / "report.html", reporting.to_html(report))
         write_text(folder / "report.md", reporting.to_markdown(report))
@@ -233,6 +233,14 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     workspace.use("evaluation", folder)
     loaded: dict[str, Any] = read_json(folder / "report.json")
     return loaded
+
+
+def _found(workspace: Workspace) -> dict[str, Any] | None:
+    """How well the index alone does; None where there is none, or no question names its passage."""
+    try:
+        return evaluate_retrieval(workspace)
+    except UserError:
+        return None
 
 
 def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:

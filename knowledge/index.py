@@ -85,7 +85,7 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     before = [earlier.owner(row) if earlier and row is not None else None for row in known[:len(passages)]]
     WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before).save(folder / "words")
     write_text(folder / "passages.jsonl",
-               "".join(json.dumps(asdict(passage), ensure_ascii=False) + "\n" for passage in passages))
+               "".join(json.dumps(vars(passage), ensure_ascii=False) + "\n" for passage in passages))
     write_json(folder / "index.json", {
         "encoder": encoder.sha256, "dimensions": vectors.dimensions, "passage_tokens": most, "version": VERSION,
         "passages": len(passages), "kind": vectors.kind, "why": vectors.why,

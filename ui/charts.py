@@ -83,7 +83,8 @@ def coverage_chart(curve: list[dict[str, Any]]) -> Chart:
                    axis=alt.Axis(format="%"))
     up = alt.Y("right:Q", title="of those found", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     tips = [alt.Tooltip("covered:Q", format=".0%", title="answered"),
-            alt.Tooltip("right:Q", format=".0%", title="found"), alt.Tooltip("probability:Q", format=".2f", title="from probability")]
+            alt.Tooltip("right:Q", format=".0%", title="found"),
+            alt.Tooltip("probability:Q", format=".2f", title="from probability")]
     return alt.layer(alt.Chart(alt.Data(values=curve)).mark_line(point=True).encode(x=across, y=up, tooltip=tips))
 
 
