@@ -98,7 +98,7 @@ class Assistant:
         passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
         messages = render(self.brand, question, passages, history)
         made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
-        cited = cite(made.text, finding.found, self.retriever.index.encoder, self.fixed) if (
+        cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed) if (
             system.retrieves and self.retriever) else ()
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
                      made.prompt_tokens, time.perf_counter() - start, made.finish, cited)

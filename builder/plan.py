@@ -38,8 +38,8 @@ def _index(workspace: Workspace, characters: int) -> dict[str, Any]:
     encodes.encode_documents(sample)
     each = (time.perf_counter() - start) / len(sample)
     passages = max(1, round(characters / 4.5 / (most * 0.7)))
-    return _stage("index", passages * each + min(passages, 400) * 0.03, 400_000_000 + passages * 4000,
-                  passages * 3500)
+    return _stage("index", passages * each + min(passages, 400) * 0.03, 400_000_000 + passages * 12_000,
+                  passages * 12_000)
 
 
 def _train(workspace: Workspace, documents: bool) -> dict[str, Any]:

@@ -17,8 +17,13 @@ from knowledge.passages import Passage
 from knowledge.sentences import sentences
 from knowledge.words import WORD, stems
 
-LOOK = 5
+LOOK = 10
 """How many of the found passages the judgement looks at."""
+RIVALS = 4
+"""How many of the next best passages the best one is compared with."""
+STRANGE = 5.0
+"""How many times a question about anything else counts: a near miss is the harder thing to tell, and there are many
+more of them, so that they would else take the whole curve."""
 FEWEST_ASKED = 20
 """Questions as people ask them; with fewer, made-up ones set the threshold."""
 FEWEST = 8
@@ -71,19 +76,20 @@ class Answerability:
 
 
 def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
-    """What tells whether passages answer: nearness, its lead, and how much of the question's words they hold."""
-    cosines = sorted((one.cosine for one in found[:LOOK]), reverse=True)
-    rest = cosines[1:] or [0.0]
-    return np.array([cosines[0], cosines[0] - sum(rest) / len(rest), _covered(question, found[:LOOK], rarity),
-                     max(_covered(question, [one], rarity) for one in found[:LOOK])])
+    """What tells whether passages answer: nearness by the whole and by tokens, the best one's lead, shared words."""
+    looked = found[:LOOK]
+    both = sorted((one.cosine + one.tokens for one in looked), reverse=True)
+    rest = both[1:1 + RIVALS] or [0.0]
+    return np.array([max(one.cosine for one in looked), max(one.tokens for one in looked),
+                     both[0] - sum(rest) / len(rest), max(_covered(question, one, rarity) for one in looked)])
 
 
-def _covered(question: str, found: Sequence[Found], rarity: Rarity) -> float:
-    """The share of the question's content words, weighted by their rarity, that stand in the passages."""
+def _covered(question: str, one: Found, rarity: Rarity) -> float:
+    """The share of the question's content words, weighted by their rarity, that stand in the passage."""
     asked = {stem: rarity(stem) for stem in stems(question)}
     if not asked:
         return 0.0
-    held = {stem for one in found for stem in stems(one.passage.indexed)}
+    held = set(stems(one.passage.indexed))
     return sum(weight for stem, weight in asked.items() if stem in held) / sum(asked.values())
 
 
@@ -164,11 +170,7 @@ def _worn(text: str, chance: random.Random, lost: float) -> str:
 
 
 def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> Answerability:
-    """The curve over all rows.
-
-    What people asked weighs as much as what was made up, however little it is; strangers weigh double, since a near
-    miss is the harder thing to tell and would else take the whole curve.
-    """
+    """The curve over all rows; what people asked weighs as much as what was made up, however little it is."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import brier_score_loss, roc_auc_score
     from sklearn.model_selection import GroupKFold
@@ -177,7 +179,7 @@ def _fitted(made: _Rows, asked: _Rows, strange: _Rows, false_answers: float) -> 
     values, labels, groups = (np.concatenate([getattr(part, name) for part in parts])
                               for name in ("values", "labels", "groups"))
     trusted = len(asked.labels) >= 2 * FEWEST_ASKED
-    counts = {id(asked): len(made.labels) / max(len(asked.labels), 1), id(strange): 2.0}
+    counts = {id(asked): len(made.labels) / max(len(asked.labels), 1), id(strange): STRANGE}
     weights = np.concatenate([np.full(len(part.labels), counts.get(id(part), 1.0)) for part in parts])
     means, scales = values.mean(0), np.maximum(values.std(0), 1e-6)
     scaled = (values - means) / scales

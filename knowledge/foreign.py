@@ -12,6 +12,7 @@ from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes
 from knowledge.langchain import EncoderEmbeddings, one_line, unit
+from knowledge.late_interaction import NO_TOKENS, Tokens
 from knowledge.vectors import Numbers, Rows, compare
 
 
@@ -33,9 +34,13 @@ class EmbeddingsEncoder:
         """Unit vectors of questions, (texts, dimensions)."""
         return unit([self._embeddings.embed_query(text) for text in texts])
 
-    def encode_documents(self, texts: Sequence[str]) -> Rows:
-        """Unit vectors of passages, (texts, dimensions)."""
-        return unit(self._embeddings.embed_documents(list(texts)))
+    def encode_question(self, text: str) -> tuple[Rows, Tokens]:
+        """The unit vector of a question, (dimensions,); LangChain knows no tokens."""
+        return self.encode([text])[0], NO_TOKENS
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[Rows, list[Tokens]]:
+        """Unit vectors of passages, (texts, dimensions), without tokens."""
+        return unit(self._embeddings.embed_documents(list(texts))), [NO_TOKENS] * len(texts)
 
     def count(self, text: str) -> int:
         """About how many tokens: LangChain doesn't tell; English has some 1.3 for each word."""

@@ -1,4 +1,4 @@
-"""Passages one can find again: vectors and words, fused, in a folder that describes itself."""
+"""Passages one can find again: by vectors, tokens and words, fused, in a folder that describes itself."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -13,14 +13,17 @@ from knowledge.documents import Document, Failure
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
+from knowledge.late_interaction import Rows, TokenRows
 from knowledge.passages import VERSION, Passage, split
 from knowledge.vectors import Vectors
 from knowledge.word_search import WordSearch
 
 POOL = 50
 """How many passages each of the two searches may put forward."""
-NEARNESS = 0.6
-"""What nearness counts in a passage's score; the rest is words."""
+SHARES = (0.3, 0.5, 0.2)
+"""What nearness, tokens and words count in a passage's score; chosen on questions that judge nothing."""
+WITHOUT_TOKENS = (0.6, 0.0, 0.4)
+"""The same for an encoder that tells no tokens apart."""
 STEP = 128
 SAME = 0.9
 """The share of stems in common from which two passages are shown as one."""
@@ -59,6 +62,8 @@ class Found:
     cosine: float
     words: float
     """BM25."""
+    tokens: float = 0.0
+    """The mean cosine of the question's tokens to their nearest here, 0 where the encoder tells none apart."""
     also: tuple[int, ...] = ()
     """Passages further behind that say the same."""
 
@@ -79,8 +84,10 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     texts = [one.indexed for one in passages]
     texts += [passages[number].question for number in owners[len(passages):]]
     known = earlier.known(texts) if earlier else [None] * len(texts)
-    vectors = Vectors.build(_rows(texts, known, encoder, earlier, tick))
+    rows, tokens = _encoded(texts, known, encoder, earlier, tick)
+    vectors = Vectors.build(rows)
     vectors.save(folder)
+    TokenRows.save(tokens[:len(passages)], folder)
     np.save(folder / "owners.npy", np.array(owners, dtype=np.int64), allow_pickle=False)
     before = [earlier.owner(row) if earlier and row is not None else None for row in known[:len(passages)]]
     WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before).save(folder / "words")
@@ -111,13 +118,16 @@ def _passages(documents: Sequence[Document], encoder: Encoder, most: int, earlie
     return made
 
 
-def _rows(texts: Sequence[str], known: Sequence[int | None], encoder: Encoder, earlier: "Index | None",
-          tick: Tick) -> NDArray[np.float32]:
-    """Unit vectors of the texts, encoding only those that aren't known, the longest first."""
+def _encoded(texts: Sequence[str], known: Sequence[int | None], encoder: Encoder, earlier: "Index | None",
+             tick: Tick) -> tuple[NDArray[np.float32], list[Rows]]:
+    """The texts' unit vectors and their tokens' rows, encoding only those that aren't known, the longest first."""
     rows = np.zeros((len(texts), encoder.dimensions), dtype=np.float32)
+    parts: list[Rows] = [np.zeros((0, 1), dtype=np.int8)] * len(texts)
     old = [number for number, row in enumerate(known) if row is not None]
     if earlier and old:
         rows[old] = earlier.vectors(np.array([known[number] for number in old]))
+        for number in old:
+            parts[number] = earlier.tokens_of(known[number])
     new: dict[str, list[int]] = {}
     for number, text in enumerate(texts):
         if known[number] is None:
@@ -125,20 +135,22 @@ def _rows(texts: Sequence[str], known: Sequence[int | None], encoder: Encoder, e
     waiting = sorted(new, key=len, reverse=True)
     for first in range(0, len(waiting), STEP):
         chosen = waiting[first:first + STEP]
-        for text, row in zip(chosen, encoder.encode_documents(chosen), strict=True):
+        for text, row, tokens in zip(chosen, *encoder.encode_documents(chosen), strict=True):
             rows[new[text]] = row
+            for number in new[text]:
+                parts[number] = tokens.rows
         tick(min(first + STEP, len(waiting)), len(waiting), "passages")
-    return rows
+    return rows, parts
 
 
 class Index:
     """An index folder, open for searching."""
 
-    def __init__(self, passages: Sequence[Passage], vectors: Any, owners: NDArray[np.int64], words: WordSearch,
-                 encoder: Encoder, settings: dict[str, Any]) -> None:
+    def __init__(self, passages: Sequence[Passage], vectors: Any, owners: NDArray[np.int64], tokens: TokenRows,
+                 words: WordSearch, encoder: Encoder, settings: dict[str, Any]) -> None:
         """Use `Index.open`."""
         self.passages, self.words, self.encoder, self.settings = tuple(passages), words, encoder, settings
-        self._vectors, self._owners = vectors, owners
+        self._vectors, self._owners, self._tokens = vectors, owners, tokens
         places = {path: place for place, path in enumerate(settings["documents"])}
         self._documents = np.array([places[one.document] for one in self.passages], dtype=np.int64)
 
@@ -158,10 +170,11 @@ class Index:
                 passages = [Passage(**json.loads(line)) for line in lines]
             owners = np.load(folder / "owners.npy", allow_pickle=False)
             vectors = Vectors.open(folder)
-            words = WordSearch.open(folder / "words")
-            if not len(passages) == len(words) == settings["passages"] or len(vectors) != len(owners):
+            words, tokens = WordSearch.open(folder / "words"), TokenRows.open(folder)
+            if {len(passages), len(words), len(tokens)} != {settings["passages"]} or len(vectors) != len(owners):
                 raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
-            return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, words, encoder, settings)
+            return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, tokens, words, encoder,
+                       settings)
         except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise UserError(f"{folder}: damaged ({error}); delete it and run `twofold index` again") from None
 
@@ -179,6 +192,10 @@ class Index:
         """The number of the passage that a vector belongs to."""
         return int(self._owners[row])
 
+    def tokens_of(self, row: int | None) -> Rows:
+        """The tokens' rows of the passage that a vector belongs to; none for None."""
+        return self._tokens.part(self.owner(row)) if row is not None else np.zeros((0, 1), dtype=np.int8)
+
     def known(self, texts: Sequence[str]) -> list[int | None]:
         """For each text the number of its vector here, if it has one."""
         rows = {self.passages[owner].question: row for row, owner in enumerate(self._owners)
@@ -188,31 +205,35 @@ class Index:
 
     def search(self, question: str, count: int, leave_out: Collection[int] = (),
                where: Filter | None = None) -> list[Found]:
-        """The best `count` passages by nearness and words; those numbered in `leave_out` don't exist.
+        """The best `count` passages; those numbered in `leave_out` don't exist.
 
-        Both scores are scaled to 0 to 1 over the candidates and added up, so that an encoder's own scale doesn't
-        matter: the convex combination of Bruch, Gai and Ingber (2023), which found more than reciprocal ranks did,
-        here as there. A passage that says the same as a better one is folded into it.
+        Nearness and words each put candidates forward. Their scores, and how near the question's tokens come to the
+        candidates', are scaled to 0 to 1 and added up by SHARES, so that an encoder's own scale doesn't matter: the
+        convex combination of Bruch, Gai and Ingber (2023), which found more than reciprocal ranks did, here as there.
+        A passage that says the same as a better one is folded into it.
         """
-        vector = self.encoder.encode([question])[0]
+        vector, asked = self.encoder.encode_question(question)
         allowed = self._allowed(leave_out, where)
         cosine = self._nearest(vector, allowed)
         words = self.words.scores(question)
         if allowed is not None:
             words[~allowed] = 0
         near = list(cosine)[:POOL]
-        candidates = dict.fromkeys([*near, *_highest(words)])
+        candidates = list(dict.fromkeys([*near, *_highest(words)]))
         missing = np.array([number for number in candidates if number not in cosine], dtype=np.int64)
         for number, value in zip(missing, self.vectors(missing) @ vector if len(missing) else (), strict=True):
             cosine[int(number)] = float(value)
-        least = cosine[near[-1]] if near else 0.0
-        reach = max(cosine[near[0]] - least, 1e-6) if near else 1.0
-        most = max((float(words[number]) for number in candidates), default=0.0) or 1.0
-        scores = {number: NEARNESS * max(0.0, cosine[number] - least) / reach
-                  + (1 - NEARNESS) * float(words[number]) / most for number in candidates}
-        best = sorted(scores, key=lambda number: (-scores[number], -cosine[number], number))
-        return [Found(self.passages[number], number, scores[number], cosine[number], float(words[number]), tuple(also))
-                for number, also in self._folded(best, count).items()]
+        tokens = self._tokens.closeness(asked, asked.weights(self.words.rarity), candidates)
+        parts = (_scaled(np.array([cosine[number] for number in candidates]), cosine[near[-1]] if near else 0.0),
+                 _scaled(tokens, tokens.min(initial=1.0)), _scaled(words[candidates], 0.0))
+        shares = SHARES if self._tokens else WITHOUT_TOKENS
+        total = sum((share * part for share, part in zip(shares, parts, strict=True)), np.zeros(len(candidates)))
+        places = {candidates[place]: place for place in
+                  sorted(range(len(candidates)), key=lambda one: (-total[one], -cosine[candidates[one]],
+                                                                  candidates[one]))}
+        return [Found(self.passages[number], number, float(total[places[number]]), cosine[number],
+                      float(words[number]), float(tokens[places[number]]), tuple(also))
+                for number, also in self._folded(list(places), count).items()]
 
     def _nearest(self, vector: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[int, float]:
         """Cosines of the passages nearest to a vector, by their text or their question, best first."""
@@ -245,6 +266,12 @@ class Index:
             else:
                 break
         return kept
+
+
+def _scaled(values: NDArray[Any], least: float) -> NDArray[np.float64]:
+    """The values from `least` on, as shares of the way to the highest; 0 below."""
+    above = np.maximum(values.astype(np.float64) - least, 0)
+    return np.asarray(above / max(above.max(initial=0.0), 1e-6))
 
 
 def _highest(scores: NDArray[np.float32]) -> list[int]:

@@ -10,8 +10,8 @@ from knowledge.documents import Document
 from knowledge.sentences import Span, sentences, trimmed
 from knowledge.structure import Block, blocks
 
-VERSION = "3"
-"""Of where documents are cut; a new one makes them be cut again."""
+VERSION = "4"
+"""Of what an index holds and where documents are cut; a new one makes it be made again."""
 Count = Callable[[str], int]
 """Tokens of a text, as the encoder counts them."""
 _WORD = re.compile(r"\S+")

@@ -40,6 +40,11 @@ class Retriever:
         """Open an index folder that holds a fitted answerability; `store` as for `Index.open`."""
         return cls(Index.open(folder, encoder, store), Answerability.open(folder), count)
 
+    @property
+    def encoder(self) -> Encoder:
+        """What the index was encoded with."""
+        return self.index.encoder
+
     def find(self, question: str, count: int | None = None, earlier: Sequence[str] = (), where: Filter | None = None,
              leave_out: Collection[int] = ()) -> Finding:
         """The best passages for a question (`count` of them, else its own), and the probability that they answer it.

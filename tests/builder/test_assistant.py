@@ -8,6 +8,7 @@ from knowledge.errors import UserError
 from knowledge.index import Found
 from knowledge.passages import Passage
 from knowledge.retriever import Finding
+from tests.fakes import LetterEncoder
 
 BRAND = Brand(name="Lamp House", persona="You answer for a shop.", abstain="That is not in my notes.")
 FOUND = Found(Passage("documents/a.md", "Hours", "Open from nine.", 0, 15, None), 0, 0.03, 0.8, 2.0)
@@ -31,10 +32,12 @@ class Recorder:
 class Finder:
     """A retriever that always finds the same."""
 
+    encoder = LetterEncoder()
+
     def __init__(self, finding):
         self.finding = finding
 
-    def find(self, question):
+    def find(self, question, earlier=(), where=None):
         return self.finding
 
 

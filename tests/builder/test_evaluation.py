@@ -15,6 +15,7 @@ from knowledge.files import write_json
 from knowledge.index import Found
 from knowledge.passages import Passage
 from knowledge.retriever import Finding
+from tests.fakes import LetterEncoder
 
 BRAND = Brand(name="Acme", persona="Helps sailors.", abstain="I don't know.")
 EXAMPLES = [Example(f"How is boat {n}?", f"Ahoy there! You'll love boat {n}, it's a beauty. Fair winds, the Acme crew.",
@@ -27,7 +28,9 @@ STRANGERS = [Question(f"Who built boat {n}?", "", (), (), "", None, False, (), "
 class Finder:
     """Finds the speed of the boat that the question names, and nothing about who built it."""
 
-    def find(self, question):
+    encoder = LetterEncoder()
+
+    def find(self, question, earlier=(), where=None):
         number = int(question.strip("?").split()[-1])
         passage = Passage("documents/boats.md", "Speeds", f"Boat {number} does {number + 100} knots.", 3, 30, None)
         known = question.startswith("How")

@@ -307,7 +307,7 @@ def test_prompt_tokens_are_those_that_the_engine_sends(base):
             take({"choices": [{"text": "Hi.", "finish_reason": "stop"}], "usage": {"completion_tokens": 2}})
 
     engine = LlamaEngine(base, context=512)
-    engine._server = Recorder()
+    kept, engine._server = engine._server, Recorder()  # a server dropped as soon as it is made may never stop
     tokenizer = Tokenizer.from_file(str(base.tokenizer))
     for question in ("Where is my parcel?", "  naïve <|im_end|>\n\n12,345 🙂 "):
         messages = render(BRAND, question, [("Post > Parcels", "Parcels take 3 days."), ("", "We ship daily.")])

@@ -11,36 +11,13 @@ from knowledge.errors import UserError
 from knowledge.files import hash_bytes
 from knowledge.index import Filter, Index
 from knowledge.words import stems
+from tests.fakes import LetterEncoder, direction
 
 TEXTS = {"returns": "Send a lamp back within thirty days in its box.",
          "mending": "We mend lamps of any make at our bench in the cellar.",
          "opening": "The door is open from nine to five, never on Sundays.",
          "parcels": "Parcels leave the house on Tuesdays and Fridays.",
          "vouchers": "A voucher of code KX-4471 lasts for three years."}
-
-
-class LetterEncoder:
-    """A small true encoder: each word has a direction of its own, so that shared words mean nearness."""
-
-    sha256 = "letters"
-    dimensions = 64
-    most_tokens = 100
-
-    def __init__(self):
-        self.seen = 0
-
-    def encode(self, texts):
-        self.seen += len(texts)
-        vectors = np.zeros((len(texts), 64), dtype=np.float32)
-        for row, text in enumerate(texts):
-            for word in stems(text) or ["-"]:
-                vectors[row] += np.random.default_rng(int(hash_bytes(word)[:8], 16)).normal(size=64)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    encode_documents = encode
-
-    def count(self, text):
-        return len(text.split())
 
 
 @pytest.fixture
@@ -61,7 +38,7 @@ def built(tmp_path, encoder):
 
 
 def by_hand(passages, encoder, question):
-    """The weighed sum of brute-force cosine and BM25 written from its formula, both scaled to 0 to 1."""
+    """The weighed sum of brute-force cosine, nearest tokens and BM25 from their formulas, each scaled to 0 to 1."""
     cosines = [float(encoder.encode([one.indexed])[0] @ encoder.encode([question])[0]) for one in passages]
     bags = [stems(one.indexed) for one in passages]
     mean = sum(map(len, bags)) / len(bags)
@@ -74,20 +51,27 @@ def by_hand(passages, encoder, question):
             times = bag.count(stem)
             score += rarity * times / (times + 1.5 * (1 - 0.75 + 0.75 * len(bag) / mean)) if times else 0
         words.append(score)
-    low, high = min(cosines), max(cosines)
-    scores = [0.6 * (near - low) / (high - low) + 0.4 * worded / (max(words) or 1)
-              for near, worded in zip(cosines, words, strict=True)]
-    return sorted(range(len(passages)), key=lambda one: (-scores[one], -cosines[one])), words
+    rarities = {stem: np.log((len(bags) + 1) / max(sum(stem in bag for bag in bags), 1)) for stem in stems(question)}
+    tokens = [sum(rarities[stem] * max(float(direction(stem) @ direction(other)) for other in bag)
+                  for stem in stems(question)) / sum(rarities[stem] for stem in stems(question)) for bag in bags]
+
+    def scaled(values, low):
+        return [(value - low) / (max(values) - low or 1) for value in values]
+
+    scores = [0.3 * near + 0.5 * token + 0.2 * worded for near, token, worded in zip(
+        scaled(cosines, min(cosines)), scaled(tokens, min(tokens)), scaled(words, 0), strict=True)]
+    return sorted(range(len(passages)), key=lambda one: (-scores[one], -cosines[one])), tokens, words
 
 
 @pytest.mark.parametrize("question", ["May I send my lamp back?", "code KX-4471", "when is the door open",
                                       "Do parcels leave on Fridays?"])
 def test_search_orders_as_brute_force_does(built, encoder, question):
     opened = Index.open(built, encoder)
-    order, words = by_hand(opened.passages, encoder, question)
+    order, tokens, words = by_hand(opened.passages, encoder, question)
     found = opened.search(question, 5)
     assert [one.number for one in found] == order
     assert [one.words for one in found] == pytest.approx([words[one.number] for one in found], rel=1e-4)
+    assert [one.tokens for one in found] == pytest.approx([tokens[one.number] for one in found], abs=0.02)
 
 
 def test_what_is_left_out_does_not_exist(built, encoder):
@@ -125,7 +109,7 @@ def test_only_what_changed_is_encoded_again(built, tmp_path, encoder):
         assert [(one.number, one.words) for one in found] == [(one.number, one.words) for one in wanted]
 
 
-@pytest.mark.parametrize("name", ["passages.jsonl", "vectors.npy", "owners.npy", "words/stems.npy",
+@pytest.mark.parametrize("name", ["passages.jsonl", "vectors.npy", "owners.npy", "tokens.npy", "token-starts.npy", "words/stems.npy",
                                   "words/vocab.index.json", "index.json"])
 def test_a_damaged_file_is_one_line(built, encoder, name):
     (built / name).write_bytes(b"{broken")
