@@ -16,7 +16,7 @@ from builder.render import Message, render
 from builder.workspace import Workspace
 from knowledge import encoder
 from knowledge.errors import UserError
-from knowledge.index import Filter, Found
+from knowledge.index import Filter, Found, Reranker
 from knowledge.retriever import Finding, Retriever
 
 LONGEST_QUESTION = 4000
@@ -148,7 +148,16 @@ def open_retriever(brand: Brand, index: Path) -> Retriever:
         from knowledge.foreign import StoreSearch, named_store
 
         store = partial(StoreSearch, named_store(brand.retrieval.store), **brand.retrieval.store_settings)
-    return Retriever.open(index, open_encoder(brand), brand.retrieval.found, store)
+    return Retriever.open(index, open_encoder(brand), brand.retrieval.found, store, open_reranker(brand))
+
+
+def open_reranker(brand: Brand) -> Reranker | None:
+    """The cross-encoder that brand.yaml names, if it names one."""
+    if not brand.retrieval.reranker:
+        return None
+    from knowledge.cross_encoder import prepared
+
+    return prepared(brand.retrieval.reranker)
 
 
 def open_encoder(brand: Brand) -> encoder.Encoder:

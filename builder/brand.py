@@ -47,6 +47,8 @@ class Retrieval(Part):
     """That, the path of a sentence-transformers folder, or langchain:package.module:Class for LangChain embeddings."""
     encoder_settings: dict[str, Any] = {}
     """What LangChain embeddings are made with."""
+    reranker: str = ""
+    """The path of a sentence-transformers cross-encoder that puts what was found in order; none, as it takes longer."""
     store: str = ""
     """langchain:package.module:Class searches the vectors in a LangChain store instead of ours."""
     store_settings: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import weights
-from builder.assistant import Assistant, open_encoder, open_engine, open_retriever
+from builder.assistant import Assistant, open_encoder, open_engine, open_reranker, open_retriever
 from builder.brand import Brand
 from builder.engine import Decoding
 from builder.evaluation import evaluate as judge
@@ -61,17 +61,17 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
         return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
                           "seconds": time.perf_counter() - start}
     tick = watch("index")
-    encodes = open_encoder(workspace.brand)
+    encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
     earlier = _earlier(workspace, encodes)
     fixed = fixed_phrases(workspace.brand, workspace.examples)
     key = hash_bytes(VERSION, encodes.sha256, *fixed, str(settings.passage_tokens), str(settings.false_answers),
                      *[part for document in documents for part in (document.path, document.sha256)],
-                     *[failure.document for failure in failures],
+                     *[failure.document for failure in failures], reranker.sha256 if reranker else "",
                      *[part for example in workspace.examples for part in (example.question, example.reply)])
 
     def fill(folder: Path) -> None:
         index.build(documents, failures, encodes, folder, settings.passage_tokens, earlier, tick)
-        opened = index.Index.open(folder, encodes)
+        opened = index.Index.open(folder, encodes, reranker=reranker)
         asked = [(example.question, right.number) for example in workspace.examples
                  if (right := support(example, opened, fixed))]
         _learned(opened, earlier, workspace, asked, tick).save(folder)
@@ -99,7 +99,7 @@ def _learned(opened: index.Index, earlier: index.Index | None, workspace: Worksp
         now = {one.indexed for one in opened.passages}
         kept = answerable.Answerability.open(folder)
         changed = kept.changed + len(before ^ now) / max(len(before | now), 1)
-        if changed < REFIT and kept.wished == wished and len(asked) == kept.asked:
+        if changed < REFIT and (kept.wished, kept.asked, kept.reranker) == (wished, len(asked), opened.reranker):
             return replace(kept, changed=changed)
     return answerable.fit(opened, wished, asked, tick=tick)
 

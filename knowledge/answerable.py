@@ -21,6 +21,8 @@ LOOK = 10
 """How many of the found passages the judgement looks at."""
 RIVALS = 4
 """How many of the next best passages the best one is compared with."""
+SIGNS = 5
+"""What `features` gives."""
 STRANGE = 5.0
 """How many times a question about anything else counts: a near miss is the harder thing to tell, and there are many
 more of them, so that they would else take the whole curve."""
@@ -29,7 +31,7 @@ FEWEST_ASKED = 20
 FEWEST = 8
 """Passages; below this nothing can be learned and a fixed curve over the best cosine decides."""
 SAMPLE = 400
-"""Passages that pseudo-questions are made from, at most."""
+"""Passages that pseudo-questions are made from, at most; a quarter where a cross-encoder reads what is found."""
 REFUSED = 0.15
 """The share of answerable pseudo-questions that may be refused, whatever the wish for few false answers."""
 Features = NDArray[np.float64]
@@ -54,6 +56,8 @@ class Answerability:
     """Questions as people ask them that it was fitted on."""
     changed: float = 0.0
     """The share of passages that came or went since it was fitted."""
+    reranker: str = ""
+    """The hash of the cross-encoder that it was fitted with; empty without one."""
 
     def probability(self, question: str, found: Sequence[Found], rarity: Rarity) -> float:
         """The probability, 0 to 1, that the found passages answer the question."""
@@ -76,12 +80,16 @@ class Answerability:
 
 
 def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
-    """What tells whether passages answer: nearness by the whole and by tokens, the best one's lead, shared words."""
+    """What tells whether passages answer.
+
+    Nearness by the whole and by tokens, the best one's lead, shared words, and a cross-encoder's score.
+    """
     looked = found[:LOOK]
     both = sorted((one.cosine + one.tokens for one in looked), reverse=True)
     rest = both[1:1 + RIVALS] or [0.0]
     return np.array([max(one.cosine for one in looked), max(one.tokens for one in looked),
-                     both[0] - sum(rest) / len(rest), max(_covered(question, one, rarity) for one in looked)])
+                     both[0] - sum(rest) / len(rest), max(_covered(question, one, rarity) for one in looked),
+                     max(one.cross for one in looked)])
 
 
 def _covered(question: str, one: Found, rarity: Rarity) -> float:
@@ -105,13 +113,15 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     """
     rarity = index.words.rarity
     if len(index.passages) < FEWEST:
-        return Answerability((12.0, 0, 0, 0), -12 * 0.4, (0.0,) * 4, (1.0,) * 4, 0.5, {}, false_answers, len(asked))
+        return Answerability((12.0, *[0.0] * (SIGNS - 1)), -12 * 0.4, (0.0,) * SIGNS, (1.0,) * SIGNS, 0.5, {},
+                             false_answers, len(asked), reranker=index.reranker)
     chance = random.Random(seed)
-    chosen = chance.sample(range(len(index.passages)), min(SAMPLE, len(index.passages)))
+    most = SAMPLE // 4 if index.reranker else SAMPLE
+    chosen = chance.sample(range(len(index.passages)), min(most, len(index.passages)))
     made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
     fitted = _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
                      false_answers)
-    return replace(fitted, asked=len(asked))
+    return replace(fitted, asked=len(asked), reranker=index.reranker)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: 
                 labels.append(label)
                 groups.append(number)
         tick(done, len(asked), "learning what it can answer")
-    return _Rows(np.array(rows).reshape(-1, 4), np.array(labels), np.array(groups, dtype=np.int64))
+    return _Rows(np.array(rows).reshape(-1, SIGNS), np.array(labels), np.array(groups, dtype=np.int64))
 
 
 def _strange(index: Index, rarity: Rarity) -> _Rows:

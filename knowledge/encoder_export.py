@@ -35,17 +35,17 @@ def export(source: Path, folder: Path) -> None:
 
     The graph pools and normalises, and gives each token's unit vector as well, projected to NUMBERS.
     """
-    with _calm():
+    with calm():
         from sentence_transformers import SentenceTransformer
 
         # attention in plain operations, which the fusion knows
         model = SentenceTransformer(str(source), device="cpu", local_files_only=True, trust_remote_code=False,
                                     model_kwargs={"attn_implementation": "eager"}).eval()
-        texts = _sample()
+        texts = sample()
         wanted = np.asarray(model.encode(texts, normalize_embeddings=True))
         plain, fused, small = folder / "plain.onnx", folder / "encoder.onnx", folder / "encoder-int8.onnx"
         _write(model, plain)
-        _fuse(plain, fused, model)
+        fuse(plain, fused, model)
         try:
             same = _agreement(_timed(fused, model, texts)[0], wanted)
         except Exception:  # onnxruntime's own errors share no public base; a graph that it can't run agrees with none
@@ -66,7 +66,7 @@ def export(source: Path, folder: Path) -> None:
         "documents": documents})
 
 
-def _sample() -> list[str]:
+def sample() -> list[str]:
     """Texts of one to a hundred words or so."""
     lines = files("knowledge").joinpath("strangers.txt").read_text(encoding="utf-8").split("\n")
     return [" ".join(lines[first:first + 1 + first % 12]) for first in range(0, 96, 4)]
@@ -109,7 +109,7 @@ def _projection(dimensions: int) -> NDArray[np.float32]:
     return np.asarray(np.linalg.qr(drawn)[0], dtype=np.float32)
 
 
-def _fuse(plain: Path, fused: Path, model: Any) -> None:
+def fuse(plain: Path, fused: Path, model: Any) -> None:
     """Attention, layer norm and GELU as one operation each; a graph of another kind stays as it is."""
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
@@ -158,7 +158,7 @@ def _agreement(vectors: NDArray[np.float32], wanted: NDArray[np.float32]) -> flo
 
 
 @contextlib.contextmanager
-def _calm() -> Any:
+def calm() -> Any:
     """Keep the exporter's own chatter off the terminal."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ SHARES = (0.3, 0.5, 0.2)
 """What nearness, tokens and words count in a passage's score; chosen on questions that judge nothing."""
 WITHOUT_TOKENS = (0.6, 0.0, 0.4)
 """The same for an encoder that tells no tokens apart."""
+RERANKED = 20
+"""How many passages a cross-encoder reads, where there is one."""
 STEP = 128
 SAME = 0.9
 """The share of stems in common from which two passages are shown as one."""
@@ -50,6 +52,15 @@ class Filter:
                 and (not (self.since or self.until) or bool(date) and self.since <= date <= (self.until or "9999")))
 
 
+class Reranker(Protocol):
+    """Whatever reads a question and a text together, such as `cross_encoder.CrossEncoder`."""
+
+    sha256: str
+
+    def scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """How well each text answers the question, (texts,), the higher the better."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A passage that was found, and why."""
@@ -64,6 +75,8 @@ class Found:
     """BM25."""
     tokens: float = 0.0
     """The mean cosine of the question's tokens to their nearest here, 0 where the encoder tells none apart."""
+    cross: float = 0.0
+    """A cross-encoder's own score, 0 without one."""
     also: tuple[int, ...] = ()
     """Passages further behind that say the same."""
 
@@ -147,18 +160,21 @@ class Index:
     """An index folder, open for searching."""
 
     def __init__(self, passages: Sequence[Passage], vectors: Any, owners: NDArray[np.int64], tokens: TokenRows,
-                 words: WordSearch, encoder: Encoder, settings: dict[str, Any]) -> None:
+                 words: WordSearch, encoder: Encoder, settings: dict[str, Any],
+                 reranker: Reranker | None = None) -> None:
         """Use `Index.open`."""
+        self._reranker = reranker
         self.passages, self.words, self.encoder, self.settings = tuple(passages), words, encoder, settings
         self._vectors, self._owners, self._tokens = vectors, owners, tokens
         places = {path: place for place, path in enumerate(settings["documents"])}
         self._documents = np.array([places[one.document] for one in self.passages], dtype=np.int64)
 
     @classmethod
-    def open(cls, folder: Path, encoder: Encoder, store: Any = None) -> "Index":
+    def open(cls, folder: Path, encoder: Encoder, store: Any = None, reranker: Reranker | None = None) -> "Index":
         """Open a folder that `build` wrote; UserError when it is damaged or of another encoder.
 
         `store`, called with all rows and the encoder, makes what is searched in the place of our `Vectors`.
+        `reranker` puts the first passages in its own order.
         """
         settings = read_json(folder / "index.json")
         if settings["encoder"] != encoder.sha256:
@@ -174,7 +190,7 @@ class Index:
             if {len(passages), len(words), len(tokens)} != {settings["passages"]} or len(vectors) != len(owners):
                 raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
             return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, tokens, words, encoder,
-                       settings)
+                       settings, reranker)
         except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise UserError(f"{folder}: damaged ({error}); delete it and run `twofold index` again") from None
 
@@ -182,6 +198,11 @@ class Index:
         """Unit vectors, (rows, dimensions): first one for each passage, then the pairs' questions."""
         rows: NDArray[np.float32] = self._vectors.rows(numbers)
         return rows
+
+    @property
+    def reranker(self) -> str:
+        """The hash of the cross-encoder; empty without one."""
+        return self._reranker.sha256 if self._reranker else ""
 
     @property
     def kind(self) -> str:
@@ -210,10 +231,20 @@ class Index:
         Nearness and words each put candidates forward. Their scores, and how near the question's tokens come to the
         candidates', are scaled to 0 to 1 and added up by SHARES, so that an encoder's own scale doesn't matter: the
         convex combination of Bruch, Gai and Ingber (2023), which found more than reciprocal ranks did, here as there.
-        A passage that says the same as a better one is folded into it.
+        A cross-encoder, where there is one, orders the first of them anew. A passage that says the same as a better
+        one is folded into it.
         """
+        ranked = self._fused(question, self._allowed(leave_out, where))
+        if self._reranker is not None and ranked:
+            first = ranked[:RERANKED]
+            scores = self._reranker.scores(question, [one.passage.indexed for one in first])
+            read = [replace(one, cross=float(score)) for one, score in zip(first, scores, strict=True)]
+            ranked = [*sorted(read, key=lambda one: -one.cross), *ranked[RERANKED:]]
+        return self._folded(ranked, count)
+
+    def _fused(self, question: str, allowed: NDArray[np.bool_] | None) -> list[Found]:
+        """All candidates, best first."""
         vector, asked = self.encoder.encode_question(question)
-        allowed = self._allowed(leave_out, where)
         cosine = self._nearest(vector, allowed)
         words = self.words.scores(question)
         if allowed is not None:
@@ -228,12 +259,9 @@ class Index:
                  _scaled(tokens, tokens.min(initial=1.0)), _scaled(words[candidates], 0.0))
         shares = SHARES if self._tokens else WITHOUT_TOKENS
         total = sum((share * part for share, part in zip(shares, parts, strict=True)), np.zeros(len(candidates)))
-        places = {candidates[place]: place for place in
-                  sorted(range(len(candidates)), key=lambda one: (-total[one], -cosine[candidates[one]],
-                                                                  candidates[one]))}
-        return [Found(self.passages[number], number, float(total[places[number]]), cosine[number],
-                      float(words[number]), float(tokens[places[number]]), tuple(also))
-                for number, also in self._folded(list(places), count).items()]
+        made = [Found(self.passages[number], number, float(total[place]), cosine[number], float(words[number]),
+                      float(tokens[place])) for place, number in enumerate(candidates)]
+        return sorted(made, key=lambda one: (-one.score, -one.cosine, one.number))
 
     def _nearest(self, vector: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[int, float]:
         """Cosines of the passages nearest to a vector, by their text or their question, best first."""
@@ -254,18 +282,20 @@ class Index:
         allowed[list(leave_out)] = False
         return allowed
 
-    def _folded(self, ranked: Sequence[int], count: int) -> dict[int, list[int]]:
+    def _folded(self, ranked: Sequence[Found], count: int) -> list[Found]:
         """The first `count` that say something new, each with those that say the same."""
         kept: dict[int, list[int]] = {}
-        for number in ranked:
-            twin = next((one for one in kept if self.words.alike(one, number) >= SAME), None)
+        new: list[Found] = []
+        for one in ranked:
+            twin = next((other for other in kept if self.words.alike(other, one.number) >= SAME), None)
             if twin is not None:
-                kept[twin].append(number)
+                kept[twin].append(one.number)
             elif len(kept) < count:
-                kept[number] = []
+                kept[one.number] = []
+                new.append(one)
             else:
                 break
-        return kept
+        return [replace(one, also=tuple(kept[one.number])) for one in new]
 
 
 def _scaled(values: NDArray[Any], least: float) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from knowledge.answerable import LOOK, Answerability
 from knowledge.encoder import Encoder
-from knowledge.index import Filter, Found, Index
+from knowledge.errors import UserError
+from knowledge.index import Filter, Found, Index, Reranker
 from knowledge.words import stems
 
 FEWEST_STEMS = 3
@@ -36,9 +37,14 @@ class Retriever:
         self.index, self.answerability, self.count = index, answerability, count
 
     @classmethod
-    def open(cls, folder: Path, encoder: Encoder, count: int = 3, store: Any = None) -> "Retriever":
-        """Open an index folder that holds a fitted answerability; `store` as for `Index.open`."""
-        return cls(Index.open(folder, encoder, store), Answerability.open(folder), count)
+    def open(cls, folder: Path, encoder: Encoder, count: int = 3, store: Any = None,
+             reranker: Reranker | None = None) -> "Retriever":
+        """Open an index folder that holds a fitted answerability; `store` and `reranker` as for `Index.open`."""
+        opened, learned = Index.open(folder, encoder, store, reranker), Answerability.open(folder)
+        if learned.reranker != opened.reranker:
+            raise UserError(f"{folder}: what it can answer was learned with another retrieval.reranker; run "
+                            "`twofold index` again")
+        return cls(opened, learned, count)
 
     @property
     def encoder(self) -> Encoder:

@@ -1,10 +1,15 @@
 """Small true stand-ins for the slow parts."""
 
 import numpy as np
+from tokenizers.pre_tokenizers import ByteLevel
 
+from knowledge.encoder import source
 from knowledge.files import hash_bytes
 from knowledge.late_interaction import Tokens, rounded
 from knowledge.words import stems
+
+LIMIT = 64
+"""Tokens that the cross-encoders here read."""
 
 
 def direction(word):
@@ -44,3 +49,40 @@ class LetterEncoder:
 
     def count(self, text):
         return len(text.split())
+
+
+def pair_tokenizer(kind):
+    """BERT's own words, or RoBERTa's bytes: no types, and other marks between question and text."""
+    from transformers import AutoTokenizer, RobertaTokenizer
+
+    if kind == "bert":
+        return AutoTokenizer.from_pretrained(str(source("all-MiniLM-L6-v2")), model_max_length=LIMIT)
+    marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    words = {word: number for number, word in enumerate([*marks, *sorted(ByteLevel.alphabet())])}
+    return RobertaTokenizer(vocab=words, merges=[], model_max_length=LIMIT)
+
+
+def save_cross_encoder(folder, kind="bert", labels=1, seed=0, half=False, broken=False):
+    """A real model of two layers with random weights, large enough to tell texts apart."""
+    import torch
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        RobertaConfig,
+        RobertaForSequenceClassification,
+    )
+
+    words = pair_tokenizer(kind)
+    shape = {"vocab_size": len(words), "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "intermediate_size": 128, "num_labels": labels, "initializer_range": 0.2}
+    torch.manual_seed(seed)
+    if kind == "bert":
+        model = BertForSequenceClassification(BertConfig(**shape, max_position_embeddings=LIMIT))
+    else:
+        model = RobertaForSequenceClassification(RobertaConfig(**shape, max_position_embeddings=LIMIT + 2,
+                                                               type_vocab_size=1))
+    if broken:
+        model.classifier.weight.data.fill_(float("nan"))
+    (model.half() if half else model).save_pretrained(folder, safe_serialization=True)
+    words.save_pretrained(folder)
+    return folder

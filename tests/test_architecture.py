@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(file for package in ("knowledge", "builder", "ui") for file in (ROOT / package).rglob("*.py"))
 BELOW = {"knowledge": {"knowledge"}, "builder": {"builder", "knowledge"}, "ui": {"ui", "builder", "knowledge"}}
 HOMES = {"faiss": {"knowledge/vectors.py"},
-         "torch": {"knowledge/encoder_export.py", "builder/training.py", "builder/reference.py"},
+         "torch": {"knowledge/encoder_export.py", "knowledge/cross_encoder.py", "builder/training.py",
+                   "builder/reference.py"},
          "peft": {"builder/training.py", "builder/reference.py"}, "xllamacpp": {"builder/engine.py"},
          "transformers": {"builder/training.py", "builder/reference.py"}}
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -8,9 +9,10 @@ import time
 import pytest
 
 from builder import pipeline, release
-from builder.assistant import open_assistant, system_named
+from builder.assistant import open_assistant, open_retriever, system_named
 from builder.workspace import Workspace
 from knowledge.errors import JudgedFailure, UserError
+from tests.fakes import save_cross_encoder
 
 
 def watch(name):
@@ -165,3 +167,16 @@ def test_old_indexes_are_cleared_but_for_the_one_before_and_releases(copied):
 def test_rolling_back_needs_an_earlier_index(copied):
     with pytest.raises(UserError, match="no earlier index"):
         pipeline.roll_back_index(copied)
+
+
+def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
+    folder = save_cross_encoder(tmp_path / "model")
+    with (copied.folder / "brand.yaml").open("a") as brand:
+        brand.write(f"retrieval: {{reranker: {json.dumps(str(folder))}}}\n")
+    workspace = Workspace(copied.folder)
+    with pytest.raises(UserError, match="another retrieval.reranker; run `twofold index`"):
+        open_retriever(workspace.brand, workspace.current().index)
+    pipeline.build_index(workspace, lambda name: lambda done, total, note: None, force=True)
+    finding = open_retriever(workspace.brand, workspace.current().index).find("When do parcels leave?")
+    assert [one.cross for one in finding.found] == sorted((one.cross for one in finding.found), reverse=True)
+    assert len({one.cross for one in finding.found}) == 3 and 0 < finding.probability < 1

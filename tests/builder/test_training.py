@@ -302,12 +302,17 @@ def base():
 
 def test_prompt_tokens_are_those_that_the_engine_sends(base):
     class Recorder:
+        """Keeps the prompt and passes it on."""
+
+        def __init__(self, server):
+            self.server = server
+
         def handle_completions(self, request, take):
             self.prompt = request["prompt"]
-            take({"choices": [{"text": "Hi.", "finish_reason": "stop"}], "usage": {"completion_tokens": 2}})
+            self.server.handle_completions(request, take)
 
     engine = LlamaEngine(base, context=512)
-    kept, engine._server = engine._server, Recorder()  # a server dropped as soon as it is made may never stop
+    engine._server = Recorder(engine._server)
     tokenizer = Tokenizer.from_file(str(base.tokenizer))
     for question in ("Where is my parcel?", "  naïve <|im_end|>\n\n12,345 🙂 "):
         messages = render(BRAND, question, [("Post > Parcels", "Parcels take 3 days."), ("", "We ship daily.")])

@@ -109,8 +109,8 @@ def test_only_what_changed_is_encoded_again(built, tmp_path, encoder):
         assert [(one.number, one.words) for one in found] == [(one.number, one.words) for one in wanted]
 
 
-@pytest.mark.parametrize("name", ["passages.jsonl", "vectors.npy", "owners.npy", "tokens.npy", "token-starts.npy", "words/stems.npy",
-                                  "words/vocab.index.json", "index.json"])
+@pytest.mark.parametrize("name", ["passages.jsonl", "vectors.npy", "owners.npy", "tokens.npy", "token-starts.npy",
+                                  "words/stems.npy", "words/vocab.index.json", "index.json"])
 def test_a_damaged_file_is_one_line(built, encoder, name):
     (built / name).write_bytes(b"{broken")
     with pytest.raises(UserError) as caught:

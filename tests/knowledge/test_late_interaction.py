@@ -71,7 +71,8 @@ def test_tokens_keep_the_cosines_of_the_original(real):
     assert np.abs(ours - theirs).mean() < 0.06 and np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("text", ["", "   ", "to be or not to be", "\u0130\u00df \ufb01\u00e9\u0301", "雨の日の傘", "a" * 3000])
+@pytest.mark.parametrize("text", ["", "   ", "to be or not to be", "\u0130\u00df \ufb01\u00e9\u0301",
+                                  "雨の日の傘", "a" * 3000])
 def test_any_text_has_as_many_stems_as_rows(real, text):
     vectors, [tokens] = real.encode_documents([text])
     assert vectors.shape == (1, real.dimensions) and len(tokens.stems) == len(tokens.rows)
