@@ -27,6 +27,7 @@ from builder.examples import Question
 from builder.workspace import Workspace, new
 from knowledge import encoder, index
 from knowledge.documents import Document, read_documents
+from knowledge.late_interaction import Tokens
 from knowledge.structure import blocks
 
 SIZE, OVERLAP = 1000, 200
@@ -188,15 +189,20 @@ class Noisy:
     def __init__(self, real: encoder.Encoder, some: Sequence[str]) -> None:
         """`some` are texts whose real vectors the others lie around."""
         self.sha256, self.dimensions, self.most_tokens = real.sha256, real.dimensions, real.most_tokens
-        self.encode, self.count = real.encode, lambda text: len(text.split())
-        self._around = real.encode_documents(some)
+        self.encode, self.encode_question = real.encode, real.encode_question
+        self._around, self._tokens = real.encode_documents(some)
         self._chance = np.random.default_rng(0)
 
-    def encode_documents(self, texts: Sequence[str]) -> encoder.Vectors:
-        """Real vectors, each moved a little."""
-        rows = self._around[self._chance.integers(0, len(self._around), len(texts))]
-        rows = rows + self._chance.normal(0, 0.03, rows.shape).astype(np.float32)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    def count(self, text: str) -> int:
+        """As many tokens as words, which is quicker than counting."""
+        return len(text.split())
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[encoder.Vectors, list[Tokens]]:
+        """Real vectors, each moved a little, and the tokens of the texts whose vectors they were."""
+        chosen = self._chance.integers(0, len(self._around), len(texts))
+        rows = self._around[chosen] + self._chance.normal(0, 0.03, (len(texts), self.dimensions)).astype(np.float32)
+        rows = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+        return rows, [self._tokens[number] for number in chosen]
 
 
 def query_rows() -> list[Row]:
