@@ -1,4 +1,4 @@
-"""Side by side on this machine, in one run: our engine, our training and our index against the usual ways.
+"""Side by side on this machine, in one run: our engine, our training and our retrieval against the usual ways.
 
 Run with `make bench`. Ratios are what counts: absolute speeds differ from machine to machine and from hour to hour.
 """
@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import bench_retrieval
+from bench_retrieval import row, show
 from builder import pipeline, weights
 from builder.assistant import open_retriever
 from builder.batching import Row
@@ -22,30 +24,19 @@ from builder.engine import Decoding, LlamaEngine
 from builder.mix import mix
 from builder.render import render, to_prompt
 from builder.workspace import Workspace, new
-from knowledge import encoder, index
-from knowledge.documents import read_documents
 
 QUESTIONS, TOKENS = 8, 48
 ROWS = 24
 
 
 def main() -> None:
-    """Measure all three and print them as one table; `--json` prints JSON."""
+    """Measure engine, training and retrieval, and print one table; `--json` prints JSON."""
     with tempfile.TemporaryDirectory() as place:
         new(Path(place) / "shop")
         workspace = Workspace(Path(place) / "shop")
-        pipeline.build_index(workspace, lambda name: lambda done, total, note: None)
-        rows = [*_engines(workspace), *_trainers(workspace), *_indexes(workspace)]
-    if "--json" in sys.argv:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
-        return
-    for row in rows:
-        sys.stdout.write(f"{row['what']:<44} {row['ours']:>9.1f} {row['theirs']:>9.1f}   x {row['ratio']:.1f}"
-                         f"   against {row['against']}\n")
-
-
-def _row(what: str, ours: float, theirs: float, against: str) -> dict[str, Any]:
-    return {"what": what, "ours": ours, "theirs": theirs, "ratio": ours / theirs, "against": against}
+        pipeline.build_index(workspace, bench_retrieval.silent)
+        rows = [*_engines(workspace), *_trainers(workspace)]
+    show([*rows, *bench_retrieval.rows()], "--json" in sys.argv)
 
 
 def _engines(workspace: Workspace) -> list[dict[str, Any]]:
@@ -71,8 +62,8 @@ def _engines(workspace: Workspace) -> list[dict[str, Any]]:
         speeds.append((60 * len(replies) / seconds, sum(reply.tokens for reply in replies) / seconds))
         del made
     (ours, our_tokens), (theirs, their_tokens) = speeds
-    return [_row("replies a minute", ours, theirs, "transformers, same F16 weights"),
-            _row("reply tokens a second", our_tokens, their_tokens, "transformers, same F16 weights")]
+    return [row("replies a minute", ours, theirs, "transformers, same F16 weights"),
+            row("reply tokens a second", our_tokens, their_tokens, "transformers, same F16 weights")]
 
 
 def _training_rows(workspace: Workspace) -> list[Row]:
@@ -95,7 +86,7 @@ def _trainers(workspace: Workspace) -> list[dict[str, Any]]:
         train(base, rows, [], settings, folder, work, lambda done, total, note: None)
         ours = json.loads((folder / "training.json").read_text())["tokens_per_second"]
         theirs = max(_trl(base, rows, settings, Path(place), bf16) for bf16 in (True, False))
-    return [_row("training tokens a second", ours, theirs, "TRL SFTTrainer, its better dtype")]
+    return [row("training tokens a second", ours, theirs, "TRL SFTTrainer, its better dtype")]
 
 
 def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, bf16: bool) -> float:
@@ -133,31 +124,6 @@ def _trl(base: weights.Base, rows: list[Row], settings: Training, place: Path, b
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it measured itself
         trainer.train()
     return tokens * (len(times) - 1) / len(times) / (times[-1] - times[0])
-
-
-def _indexes(workspace: Workspace) -> list[dict[str, Any]]:
-    """From documents in memory to an index of the same vectors: words searched as well in ours, not in theirs."""
-    import faiss
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
-    from sentence_transformers import SentenceTransformer
-
-    documents, _ = read_documents(workspace.folder)
-    encodes = encoder.prepared(workspace.brand.retrieval.encoder)
-    encodes.encode(["warm"])
-    with tempfile.TemporaryDirectory() as place:
-        start = time.perf_counter()
-        index.build(documents, [], encodes, Path(place))
-        seconds = time.perf_counter() - start
-        ours = len(index.Index.open(Path(place), encodes).passages) / seconds
-    model = SentenceTransformer(str(encoder.source(workspace.brand.retrieval.encoder)), device="cpu")
-    model.encode(["warm"])
-    start = time.perf_counter()
-    splitter = RecursiveCharacterTextSplitter(chunk_size=500, chunk_overlap=0)
-    passages = [piece for document in documents for piece in splitter.split_text(document.text)]
-    store = faiss.IndexFlatIP(model.get_embedding_dimension())
-    store.add(model.encode(passages, normalize_embeddings=True))
-    theirs = len(passages) / (time.perf_counter() - start)
-    return [_row("passages indexed a second", ours, theirs, "LangChain splitter, sentence-transformers, FAISS")]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from knowledge.index import Found
 from knowledge.sentences import sentences
 from knowledge.words import stems
 
-SUPPORTED = 0.55
+SUPPORTED = 0.6
 """The mean of nearness and shared words from which a span supports a sentence; see `cite`."""
 SAME_WORDS = 0.6
 """The share of words in common from which a "not" on one side alone is a contradiction."""

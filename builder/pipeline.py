@@ -59,6 +59,7 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
         if failures:
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
         return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
+                          "answerability": {},
                           "seconds": time.perf_counter() - start}
     tick = watch("index")
     encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
@@ -79,13 +80,14 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
     folder = make_folder(workspace.place("index", key), fill)
     broke = [] if force or earlier is None else _gate(workspace, folder, watch)
     before = earlier.settings["documents"] if earlier else {}
-    made = read_json(folder / "index.json")
+    made, learned = read_json(folder / "index.json"), read_json(folder / "answerable.json")
     workspace.use("index", folder)
     _prune(workspace)
     unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
     return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke,
                       "read": len(documents) - unchanged, "unchanged": unchanged,
                       "removed": len(before.keys() - made["documents"].keys()),
+                      "answerability": learned["quality"] | {"wished_false_answers": learned["wished"]},
                       "seconds": time.perf_counter() - start}
 
 

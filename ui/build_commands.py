@@ -106,7 +106,8 @@ def _lines(stage: str, result: Any) -> list[str]:
             return [*failed, "no documents: nothing is retrieved, so only two of the four systems exist"]
         broke = [f"no longer finds its passage: {question}" for question in result["broke"]]
         return [*failed, *broke, f"{result['documents']} documents, {result['passages']} passages "
-                f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)", result["why"]]
+                f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)", result["why"],
+                *_expected(result["answerability"])]
     if stage == "train":
         if result is None:
             return ["too few examples: nothing is fine-tuned, so only two of the four systems exist"]
@@ -115,6 +116,15 @@ def _lines(stage: str, result: Any) -> list[str]:
     if stage == "evaluate" and result is None:
         return ["no questions: nothing is judged; add questions.jsonl to see what each half earned"]
     return [f"release candidate {result}"] if stage == "release" else []
+
+
+def _expected(learned: dict[str, float]) -> list[str]:
+    """How often the index will answer, as far as it could learn that from its own passages and the examples."""
+    if "auroc" not in learned:
+        return []
+    return [f"it should answer {1 - learned['refused_answerable']:.0%} of the questions that the documents answer, and "
+            f"{learned['answered_unanswerable']:.0%} of those that they don't or only nearly do "
+            f"({learned['wished_false_answers']:.0%} wished)"]
 
 
 def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
