@@ -16,7 +16,8 @@ from builder.render import Message, render
 from builder.workspace import Workspace
 from knowledge import encoder
 from knowledge.errors import UserError
-from knowledge.index import Filter, Found, Reranker
+from knowledge.filter import Filter
+from knowledge.index import Found, Reranker
 from knowledge.retriever import Finding, Retriever
 
 LONGEST_QUESTION = 4000

@@ -12,7 +12,7 @@ from knowledge.errors import UserError
 from knowledge.fetch import fetched, read_urls
 from knowledge.files import Tick, hash_bytes, read_json, silent, write_json
 
-VERSION = "1"
+VERSION = "2"
 """Of how files are converted; a new one makes them be converted again."""
 LARGEST = 50_000_000
 """Bytes; a larger file is no document to quote from."""

@@ -13,6 +13,7 @@ from knowledge.documents import Document, Failure
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
+from knowledge.filter import Filter
 from knowledge.late_interaction import Rows, TokenRows
 from knowledge.passages import VERSION, Passage, split
 from knowledge.vectors import Vectors
@@ -29,27 +30,6 @@ RERANKED = 20
 STEP = 128
 SAME = 0.9
 """The share of stems in common from which two passages are shown as one."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which documents are searched; what is left empty allows all."""
-
-    folder: str = ""
-    """Below documents/, such as repairs."""
-    language: str = ""
-    """ISO 639-1, such as en."""
-    tag: str = ""
-    since: str = ""
-    """ISO day; a document without a date is left out."""
-    until: str = ""
-
-    def allows(self, path: str, settings: dict[str, Any]) -> bool:
-        """Whether a document of this path and these settings is searched."""
-        date = settings["date"]
-        return (path.startswith(f"documents/{self.folder.strip('/')}/" if self.folder else "")
-                and self.language in ("", settings["language"]) and (not self.tag or self.tag in settings["tags"])
-                and (not (self.since or self.until) or bool(date) and self.since <= date <= (self.until or "9999")))
 
 
 class Reranker(Protocol):

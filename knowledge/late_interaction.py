@@ -89,5 +89,5 @@ class TokenRows:
         rows = np.concatenate([parts[place] for place in held]).astype(np.float32) / ONE
         cosines = rows @ (question.rows.astype(np.float32) / ONE).T
         starts = np.cumsum([0, *(len(parts[place]) for place in held[:-1])])
-        made[held] = np.maximum.reduceat(cosines, starts, axis=0) @ weights
+        made[held] = (np.maximum.reduceat(cosines, starts, axis=0) * weights).sum(1)
         return made

@@ -10,7 +10,7 @@ from knowledge.documents import Document
 from knowledge.sentences import Span, sentences, trimmed
 from knowledge.structure import Block, blocks
 
-VERSION = "4"
+VERSION = "5"
 """Of what an index holds and where documents are cut; a new one makes it be made again."""
 Count = Callable[[str], int]
 """Tokens of a text, as the encoder counts them."""
@@ -115,10 +115,11 @@ def _cut(text: str, section: Sequence[Block], count: Count, size: int, most: int
         return [_Piece(section[0].start, section[-1].end)]
     filled: list[_Piece] = []
     for number, block in enumerate(section):
-        for piece in _pieces(text, block, number, count, most):
+        for piece in _pieces(text, block, number, count, most, room):
             last = filled[-1] if filled else None
             joins = last and (piece.group < 0 or not piece.lead or last.group == piece.group)
-            if last and joins and count(f"{last.lead}\n{text[last.start:piece.end]}") <= most:
+            wide = min(room, max(most, count(piece.lead) + most // 2))  # a wide table's header row leaves room for rows
+            if last and joins and count(f"{last.lead}\n{text[last.start:piece.end]}") <= wide:
                 filled[-1] = replace(last, end=piece.end, group=piece.group)
             else:
                 filled.append(piece)
@@ -129,16 +130,18 @@ def _cut(text: str, section: Sequence[Block], count: Count, size: int, most: int
     return filled
 
 
-def _pieces(text: str, block: Block, group: int, count: Count, most: int) -> Iterator[_Piece]:
+def _pieces(text: str, block: Block, group: int, count: Count, most: int, room: int) -> Iterator[_Piece]:
     """The block if it fits, else what it is made of."""
     if count(text[block.start:block.end]) <= most:
         yield _Piece(block.start, block.end)
     elif block.parts:
-        lead = block.lead if count(block.lead) <= most // 2 else ""
+        lead = block.lead if count(block.lead) <= room * 2 // 3 else ""
+        most = min(room, max(most, count(lead) + most // 2))
+        above = text.startswith(lead.split("\n")[0], block.start)  # else its caption stands below it
         starts = [block.start, *(start for start, _ in block.parts[1:])]
         for number, start in enumerate(starts):
             end = trimmed(text, (start, starts[number + 1] if number + 1 < len(starts) else block.end))[1]
-            yield from _part(text, (start, end), lead if number else "", group, count, most)
+            yield from _part(text, (start, end), lead if number or not above else "", group, count, most)
     else:
         inner = (span for span in _paragraphs(text, block)) if block.kind == "code" else sentences(
             text, (block.start, block.end))

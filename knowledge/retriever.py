@@ -9,7 +9,8 @@ from typing import Any
 from knowledge.answerable import LOOK, Answerability
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
-from knowledge.index import Filter, Found, Index, Reranker
+from knowledge.filter import Filter
+from knowledge.index import Found, Index, Reranker
 from knowledge.words import stems
 
 FEWEST_STEMS = 3

@@ -66,7 +66,8 @@ def _abbreviates(word: str, before: Sequence[str], rest: str, after: str) -> boo
     if len(word) == 1 and word.isupper():
         return word != "I" and (not before or before[-1][0].isupper())  # John F. Kennedy, but not "vitamin C. It"
     if word.isdigit() and len(word) <= 3:
-        return not before or (len(word) <= 2 and rest.split()[0].casefold().strip(".,") in _MONTHS)
+        following = rest.split()[0].casefold().strip(".,") if rest.strip() else ""
+        return not before or (len(word) <= 2 and following in _MONTHS)
     return bool(_ACRONYM.fullmatch(word)) and word.isupper()
 
 

@@ -22,10 +22,14 @@ KINDS = {"heading_open": "heading", "bullet_list_open": "list", "ordered_list_op
          "code_block": "code", "table_open": "table"}
 """Our names for the parser's tokens; whatever else it finds is a paragraph."""
 
+CAPTION = re.compile(r"^[*_]{0,3}(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabella|Tabela|Tabel|Tabell)[ \t]+"
+                      r"(?:\d[\d.-]*|[A-Z]\.?\d+|[IVXLC]+)(?=[:.\s*_–-]|$)", re.MULTILINE)
+"""A numbered caption, such as `Table 3: Prices`, at the start of its line."""
 _ASKS = re.compile(r"(?:\*\*|__)?Q(?:uestion)?[ \t]*\d*[ \t]*[:.)](?:\*\*|__)?[ \t]+([^\n]+)")
 _BOLD = re.compile(r"(\*\*|__)((?:(?!\1).)+\?)\1[ \t]*(?:\n|$)")
 _ANSWERS = re.compile(r"(?:\*\*|__)?A(?:nswer)?[ \t]*\d*[ \t]*[:.)](?:\*\*|__)?[ \t]+")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
+_RULE = re.compile("-+")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 _EMPHASIS = re.compile(r"(\*\*|__|`)(.+?)\1")
 
@@ -58,6 +62,10 @@ def blocks(text: str) -> list[Block]:
     found: list[Block] = []
     start = 0
     while start < len(plain):
+        if found and found[-1].kind == "table" and found[-1].end == start - 1 and plain.startswith("|", start):
+            found[-1] = _lengthened(plain, found[-1], start)  # a window ended within it
+            start = found[-1].end + 1
+            continue
         end = _window(plain, start)
         found += _parsed(plain, start, end)
         start = end
@@ -73,6 +81,15 @@ def _window(text: str, start: int) -> int:
         if at > 0:
             return at + 1
     return text.find("\n", start + WINDOW) + 1 or len(text)
+
+
+def _lengthened(text: str, table: Block, start: int) -> Block:
+    """A table with the rows that follow from `start` on."""
+    rows = []
+    while text.startswith("|", start):
+        rows.append(trimmed(text, (start, (text.find("\n", start) + 1 or len(text) + 1) - 1)))
+        start = text.find("\n", start) + 1 or len(text)
+    return replace(table, end=rows[-1][1], parts=(*table.parts, *rows))
 
 
 @cache
@@ -138,8 +155,9 @@ def _headed(text: str, block: Block) -> Block:
     """A table with its header row as its lead."""
     if block.kind != "table" or not block.parts:
         return block
-    lines = text[block.start:block.end].split("\n", 2)
-    return replace(block, parts=block.parts[1:], lead="\n".join(lines[:2]))
+    header, rule = (line.strip() for line in text[block.start:block.end].split("\n", 2)[:2])
+    # an encoder counts each dash of the rule, which would leave less room for rows in every piece
+    return replace(block, parts=block.parts[1:], lead=f"{header}\n{_RULE.sub('-', rule)}")
 
 
 def _asking(text: str, block: Block) -> Iterator[Block]:
@@ -157,26 +175,50 @@ def _asking(text: str, block: Block) -> Iterator[Block]:
 
 
 def _introduced(text: str, found: Sequence[Block]) -> list[Block]:
-    """Lists, tables and code joined to the line that introduces them."""
+    """Lists, tables and code joined to the line that introduces them, and tables to a numbered caption below them."""
     made: list[Block] = []
     for block in found:
-        label = _label(text, made[-1]) if made and block.kind in ("list", "table", "code") else None
+        introduced = made and block.kind in ("list", "table", "code")
+        label = _label(text, made[-1], block.kind == "table") if introduced else None
+        below = _below(text, made[-1], block) if made else None
         if label:
             before = trimmed(text, (made[-1].start, label[0]))
             made[-1:] = [replace(made[-1], end=before[1])] if before[0] < before[1] else []
-            lead = "\n".join(part for part in (text[label[0]:label[1]], block.lead) if part)
-            block = replace(block, start=label[0], lead=lead)
-        made.append(block)
+            block = replace(block, start=label[0], lead=_lead(text, label, block))
+        if below:
+            made[-1] = replace(made[-1], end=below[1], lead=_lead(text, below, made[-1]))
+            rest = trimmed(text, (below[1], block.end))
+            made += [replace(block, start=rest[0])] if rest[0] < rest[1] else []
+        else:
+            made.append(block)
     return made
 
 
-def _label(text: str, block: Block) -> Span | None:
-    """The last sentence of a paragraph if it introduces what follows."""
+def _lead(text: str, label: Span, block: Block) -> str:
+    return "\n".join(part for part in (text[label[0]:label[1]], block.lead) if part)
+
+
+def _below(text: str, above: Block, block: Block) -> Span | None:
+    """The numbered caption that a paragraph begins with, if the table above it has none yet."""
+    if (above.kind, block.kind) != ("table", "paragraph") or CAPTION.match(above.lead):
+        return None
+    caption = CAPTION.match(text, block.start, block.end)
+    end = (text.find("\n", block.start, block.end) + 1 or block.end + 1) - 1
+    return trimmed(text, (block.start, end)) if caption and end - block.start <= LONGEST_HEADING else None
+
+
+def _label(text: str, block: Block, table: bool) -> Span | None:
+    """The last line or sentence of a paragraph if it introduces what follows."""
     if block.kind != "paragraph":
         return None
+    *_, caption = [block.start, *(found.start() for found in CAPTION.finditer(text, block.start, block.end))]
+    whole = table and "\n" not in text[block.start:block.end] and text[block.end - 1] == ":"
+    if (whole or CAPTION.match(text, caption)) and block.end - caption <= LONGEST_HEADING:
+        return caption, block.end
     last = sentences(text, (max(block.start, block.end - 4 * LONGEST_HEADING), block.end))[-1]
     line = text[last[0]:last[1]]
     if line.rstrip("*_").endswith(":") and len(line) <= LONGEST_HEADING:
         return last
-    short = "\n" not in line and len(line) <= LONGEST_LABEL and last[0] == block.start
+    alone = last[0] == block.start or text[last[0] - 1] == "\n"
+    short = alone and "\n" not in line and len(line) <= LONGEST_LABEL
     return last if short and any(map(str.isalnum, line)) and line[-1] not in ".!?…;," else None

@@ -9,7 +9,8 @@ from knowledge import index
 from knowledge.documents import Document
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes
-from knowledge.index import Filter, Index
+from knowledge.filter import Filter
+from knowledge.index import Index
 from knowledge.words import stems
 from tests.fakes import LetterEncoder, direction
 

@@ -179,13 +179,14 @@ def test_metadata_that_json_cannot_hold_is_refused_and_leaves_no_folder(real, tm
 def test_foreign_embeddings_are_an_encoder():
     fake = DeterministicFakeEmbedding(size=24)
     made = EmbeddingsEncoder(fake, "fake")
-    question, passage = made.encode(["a", "b"]), made.encode_documents(["a", "b"])
+    question, (passage, tokens) = made.encode(["a", "b"]), made.encode_documents(["a", "b"])
     assert made.dimensions == 24 and question.dtype == np.float32
     assert np.linalg.norm(question, axis=1) == pytest.approx(1)
     expected = np.array(fake.embed_query("b"))
     assert question[1] == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
-    assert np.array_equal(question, passage)
-    assert made.encode_documents([]).shape[0] == 0 and made.count("one two three four") == 5
+    assert np.array_equal(question, passage) and np.array_equal(made.encode_question("b")[0], question[1])
+    assert [one.stems for one in tokens] == [(), ()]
+    assert made.encode_documents([])[0].shape[0] == 0 and made.count("one two three four") == 5
 
 
 class Turned(DeterministicFakeEmbedding):

@@ -16,8 +16,29 @@ def test_headings_lists_tables_and_code_are_told_apart():
 
 def test_a_table_keeps_its_caption_and_header_row_as_its_lead():
     table = blocks("Prices in pounds:\n\n| part | price |\n|---|---|\n| rib | 4 |\n| cap | 2 |\n")[0]
-    assert table.lead == "Prices in pounds:\n| part | price |\n|---|---|"
+    assert table.lead == "Prices in pounds:\n| part | price |\n|-|-|"
     assert len(table.parts) == 2
+
+
+TABLE = "| part | price |\n|---|---|\n| rib | 4 |\n"
+
+
+def test_a_numbered_caption_belongs_to_its_table_above_or_below():
+    above, below = "Plain words.\nTable 3: Prices. With tax.", "*Table 4.* Weights."
+    found = blocks(f"{above}\n\n{TABLE}\n{TABLE}\n{below}\nMore words.\n")
+    assert [block.kind for block in found] == ["paragraph", "table", "table", "paragraph"]
+    assert [block.lead.split("\n")[0] for block in found[1:3]] == ["Table 3: Prices. With tax.", "*Table 4.* Weights."]
+
+
+def test_a_table_longer_than_the_parser_is_given_stays_one():
+    [table] = blocks(TABLE + "| cap of some lamp or other | 2 |\n" * 10_000)
+    assert len(table.parts) == 10_001 and table.lead.startswith("| part | price |")
+
+
+def test_a_fence_may_be_indented_and_a_heading_underlined():
+    text = "Lamps\n=====\n\n   ```\n   # no heading\n   ```\n\n\\# none\n"
+    assert [(block.kind, block.name) for block in blocks(text)] == [
+        ("heading", "Lamps"), ("code", ""), ("paragraph", "")]
 
 
 def test_the_sentence_that_introduces_a_list_leaves_its_paragraph():
