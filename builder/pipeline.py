@@ -65,7 +65,8 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
     encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
     earlier = _earlier(workspace, encodes)
     fixed = fixed_phrases(workspace.brand, workspace.examples)
-    key = hash_bytes(VERSION, encodes.sha256, *fixed, str(settings.passage_tokens), str(settings.false_answers),
+    key = hash_bytes(VERSION, index.VERSION, encodes.sha256, *fixed, str(settings.passage_tokens),
+                     str(settings.false_answers),
                      *[part for document in documents for part in (document.path, document.sha256)],
                      *[failure.document for failure in failures], reranker.sha256 if reranker else "",
                      *[part for example in workspace.examples for part in (example.question, example.reply)])

@@ -9,16 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from knowledge.documents import VERSION as CONVERTED
 from knowledge.documents import Document, Failure
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
 from knowledge.filter import Filter
 from knowledge.late_interaction import Rows, TokenRows
-from knowledge.passages import VERSION, Passage, split
+from knowledge.passages import VERSION as CUT
+from knowledge.passages import Passage, split
 from knowledge.vectors import Vectors
 from knowledge.word_search import WordSearch
 
+VERSION = f"{CONVERTED}.{CUT}.1"
+"""Of what an index holds; a new one makes it be made again."""
 POOL = 50
 """How many passages each of the two searches may put forward."""
 SHARES = (0.3, 0.5, 0.2)

@@ -11,7 +11,7 @@ from knowledge.sentences import Span, sentences, trimmed
 from knowledge.structure import Block, blocks
 
 VERSION = "5"
-"""Of what an index holds and where documents are cut; a new one makes it be made again."""
+"""Of where documents are cut; a new one makes them be cut again."""
 Count = Callable[[str], int]
 """Tokens of a text, as the encoder counts them."""
 _WORD = re.compile(r"\S+")

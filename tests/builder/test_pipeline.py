@@ -11,6 +11,7 @@ import pytest
 from builder import pipeline, release
 from builder.assistant import open_assistant, open_retriever, system_named
 from builder.workspace import Workspace
+from knowledge import index
 from knowledge.errors import JudgedFailure, UserError
 from tests.fakes import save_cross_encoder
 
@@ -180,3 +181,11 @@ def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
     finding = open_retriever(workspace.brand, workspace.current().index).find("When do parcels leave?")
     assert [one.cross for one in finding.found] == sorted((one.cross for one in finding.found), reverse=True)
     assert len({one.cross for one in finding.found}) == 3 and 0 < finding.probability < 1
+
+
+def test_an_index_of_another_version_is_made_again(copied, monkeypatch):
+    before = copied.current().index
+    monkeypatch.setattr(index, "VERSION", "of tomorrow")
+    made = pipeline.build_index(copied, watch)
+    assert copied.current().index != before and made["read"] == made["documents"]
+    assert open_retriever(copied.brand, copied.current().index).find("When do parcels leave?").found
