@@ -52,7 +52,8 @@ def _coverage(curve: list[Found]) -> Found:
     path = " ".join(f"{_x(one['covered'])},{_y(one['right'])}" for one in curve)
     told = "; ".join(f"{one['covered']:.0%} answered, {one['right']:.0%} of them right" for one in curve)
     return {"title": "What is gained by answering less?", "across": "share of questions answered",
-            "up": "of those found", "caption": "The most probable first; the further right, the more is answered",
+            "up": "of those, found its passage",
+            "caption": "The most probable first; the further right, the more is answered",
             "points": [], "line": "", "curve": path, "label": told, **_axes()}
 
 

@@ -84,8 +84,9 @@ def _retrieval(found: dict[str, Any] | None) -> None:
     scores = {name: one for name, one in found.items() if isinstance(one, dict) and "value" in one}
     scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
                if limits[name]}
-    st.dataframe([{"score": name, **{key: one[key] for key in ("value", "low", "high", "n")}}
-                  for name, one in scores.items()], hide_index=True, width="stretch")
+    st.dataframe([{"score": name, "value": f"{one['value']:.3f}", "95% interval": "–" if one["low"] is None else
+                   f"{one['low']:.3f} to {one['high']:.3f}", "n": one["n"]} for name, one in scores.items()],
+                 hide_index=True, width="stretch")
     pictures = {"Can the probability be trusted?": reliability_chart(limits["reliability"]),
                 "What is gained by answering less?": coverage_chart(limits["coverage"])}
     for column, (title, chart) in zip(st.columns(2), pictures.items(), strict=True):
