@@ -81,7 +81,8 @@ def coverage_chart(curve: list[dict[str, Any]]) -> Chart:
     """How many of the answered questions find their passage, the more are answered."""
     across = alt.X("covered:Q", title="share of questions answered", scale=alt.Scale(domain=[0, 1]),
                    axis=alt.Axis(format="%"))
-    up = alt.Y("right:Q", title="of those, found its passage", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    up = alt.Y("right:Q", title="of those, found its passage", scale=alt.Scale(domain=[0, 1]),
+               axis=alt.Axis(format="%"))
     tips = [alt.Tooltip("covered:Q", format=".0%", title="answered"),
             alt.Tooltip("right:Q", format=".0%", title="found"),
             alt.Tooltip("probability:Q", format=".2f", title="from probability")]
