@@ -4,7 +4,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 
 import pytest
 
@@ -189,3 +192,50 @@ def test_an_index_of_another_version_is_made_again(copied, monkeypatch):
     made = pipeline.build_index(copied, watch)
     assert copied.current().index != before and made["read"] == made["documents"]
     assert open_retriever(copied.brand, copied.current().index).find("When do parcels leave?").found
+
+
+def say(workspace, number):
+    for name in ("one", "two"):
+        text = f"# Day {name}\n\nThe lamp of the day is {number}.\n"
+        (workspace.folder / "documents" / f"{name}.md").write_text(text)
+
+
+def said(workspace):
+    """The numbers that an index of this moment knows."""
+    found = open_retriever(workspace.brand, workspace.current().index).find("Which is the lamp of the day?", 3).found
+    return {one.passage.text.split()[-1] for one in found if "lamp of the day" in one.passage.text}
+
+
+def test_a_reader_sees_the_old_index_or_the_new_one(copied):
+    say(copied, 0)
+    pipeline.build_index(copied, watch)
+    seen, done = [said(copied)], threading.Event()
+
+    def read():
+        while not done.is_set():
+            seen.append(said(copied))
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for number in range(1, 6):
+            say(copied, number)
+            pipeline.build_index(copied, watch)
+        done.set()
+        reading.result()
+    seen.append(said(copied))
+    assert seen[0] == {"0."} and seen[-1] == {"5."} and all(len(one) == 1 for one in seen)
+    assert [one for one, _ in groupby(seen)] == sorted((set(one) for one, _ in groupby(seen)), key=min)
+
+
+def test_an_index_killed_in_the_middle_leaves_the_old_one_answering(copied):
+    say(copied, 0)
+    pipeline.build_index(copied, watch)
+    say(copied, 1)
+    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "index", str(copied.folder)],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and not list((copied.built / "index").glob(".making-*")):
+        time.sleep(0.002)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL and said(copied) == {"0."}
+    pipeline.build_index(copied, watch)
+    assert said(copied) == {"1."} and not list((copied.built / "index").glob(".making-*"))
