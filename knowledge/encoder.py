@@ -66,7 +66,6 @@ class OnnxEncoder:
         self._counter.no_truncation()
         self._counter.no_padding()
         self.most_tokens: int = settings["most_tokens"] - self._tokenizer.num_special_tokens_to_add(False)
-        self._questions = self._opened("encoder.onnx")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of questions or sentences, (texts, dimensions), as the original model's in float32."""
@@ -83,7 +82,11 @@ class OnnxEncoder:
 
     def count(self, text: str) -> int:
         """Tokens of the text, without the marks around it."""
-        return len(self._counter.encode(text, add_special_tokens=False).ids)
+        return len(self._counter.encode_batch_fast([text], add_special_tokens=False)[0])
+
+    @cached_property
+    def _questions(self) -> Any:
+        return self._opened("encoder.onnx")
 
     @cached_property
     def _documents(self) -> Any:

@@ -166,8 +166,8 @@ class Index:
         if settings.get("version") != VERSION:
             raise UserError(f"{folder}: was made by another version of Twofold; run `twofold index` again")
         try:
-            with (folder / "passages.jsonl").open(encoding="utf-8") as lines:
-                passages = [Passage(**json.loads(line)) for line in lines]
+            lines = (folder / "passages.jsonl").read_text(encoding="utf-8").split("\n")
+            passages = [Passage(**fields) for fields in json.loads(f"[{','.join(lines[:-1])}]")]  # one call, not many
             owners = np.load(folder / "owners.npy", allow_pickle=False)
             vectors = Vectors.open(folder)
             words, tokens = WordSearch.open(folder / "words"), TokenRows.open(folder)

@@ -44,8 +44,7 @@ class WordSearch:
         search = bm25s.BM25()
         search.index(Tokenized([flat[start:end].tolist() for start, end in zip(starts, starts[1:], strict=False)],
                                {names[stem]: place for place, stem in enumerate(used)}), show_progress=False)
-        pairs = np.unique(np.repeat(np.arange(len(rows)), np.diff(starts)) * len(used) + flat)
-        holding = np.bincount(pairs % len(used), minlength=len(used)).astype(np.int32)
+        holding = np.diff(search.scores["indptr"]).astype(np.int32)  # a column of scores for each stem, a row a text
         return cls(search, flat, starts, holding)
 
     def save(self, folder: Path) -> None:
