@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
+
+from knowledge.converted import Converted, Unreadable
 
 SECONDS = 30.0
 """For one file; the child is killed at its end."""
@@ -17,36 +19,6 @@ MEMORY = 2_000_000_000
 """Bytes of address space that the child may have."""
 CHARACTERS = 20_000_000
 """Of text that one file may become."""
-
-
-class Unreadable(Exception):
-    """Why a file can't be read, in words for the person who wrote it."""
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What a file says: its text as Markdown and what it tells about itself; "" where it tells nothing."""
-
-    text: str
-    pages: tuple[int, ...] = ()
-    """The character offset at which each page begins, where the format has pages."""
-    title: str = ""
-    language: str = ""
-    """ISO 639-1, such as en."""
-    tags: tuple[str, ...] = ()
-    date: str = ""
-    """ISO day."""
-    flags: tuple[str, ...] = ()
-    """One line each for a person about text that a reader of the file would not see."""
-
-    @staticmethod
-    def loaded(fields: Mapping[str, Any]) -> "Converted":
-        """From JSON; TypeError, KeyError or ValueError where that is no converted file."""
-        for name, kind in (("text", str), ("title", str), ("language", str), ("date", str)):
-            if not isinstance(fields[name], kind):
-                raise ValueError(name)
-        return Converted(fields["text"], tuple(map(int, fields["pages"])), fields["title"], fields["language"],
-                         tuple(map(str, fields["tags"])), fields["date"], tuple(map(str, fields["flags"])))
 
 
 _START = ("import json, sys; sys.dont_write_bytecode = True; sys.path[:] = json.loads(sys.argv[1]); "

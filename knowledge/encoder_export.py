@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, write_json
+from knowledge.sessions import session
 
 VERSION = "3"
 """Of what is written; a new one makes encoders be exported again."""
@@ -140,8 +141,6 @@ def _quantised(fused: Path, small: Path, model: Any, texts: Sequence[str]) -> di
 
 def _timed(path: Path, model: Any, texts: Sequence[str]) -> Run:
     """The texts' vectors one by one, and the seconds of the fastest of three rounds."""
-    from knowledge.encoder import session
-
     opened = session(path)
     ids = [np.array([model.tokenizer(text, truncation=True).input_ids], dtype=np.int64) for text in texts]
     seconds = []

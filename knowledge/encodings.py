@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from knowledge.conversion import Unreadable
+from knowledge.converted import Unreadable
 
 _CHARSET = re.compile(rb"<(?:meta|\\?xml)\b[^>]{0,300}?(?:charset|encoding)[ \t]*=[ \t]*[\"']?([A-Za-z0-9_:.-]{2,40})",
                       re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from knowledge.conversion import Converted, Unreadable
+from knowledge.converted import Converted, Unreadable
 from knowledge.encodings import decoded
 from knowledge.hidden import flags, plain
 from knowledge.office import read_slides, read_word, read_workbook

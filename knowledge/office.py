@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from typing import Any
 
-from knowledge.conversion import Converted
+from knowledge.converted import Converted
 from knowledge.pages import written
 from knowledge.tables import ACROSS, said, sheet, table
 

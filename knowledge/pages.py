@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from knowledge.conversion import Converted, Unreadable
+from knowledge.converted import Converted, Unreadable
 from knowledge.encodings import decoded
 from knowledge.hidden import without_hidden
 from knowledge.structure import CAPTION, LONGEST_HEADING

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from knowledge.conversion import Converted, Unreadable
+from knowledge.converted import Converted, Unreadable
 from knowledge.ruled import Grid, Page, alike, grids_of, joined, parts_of, rules_of
 from knowledge.structure import CAPTION, blocks
 from knowledge.tables import line, said

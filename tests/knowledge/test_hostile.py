@@ -9,7 +9,8 @@ import zipfile
 
 import pytest
 
-from knowledge.conversion import Converter, Unreadable
+from knowledge.conversion import Converter
+from knowledge.converted import Unreadable
 from knowledge.documents import read_documents
 from knowledge.passages import split
 
