@@ -10,7 +10,7 @@ from builder.examples import Example, Question
 from builder.scoring import places, plain
 from builder.scoring.tone import habits, rules
 from builder.workspace import Workspace
-from knowledge.documents import Document, read_documents
+from knowledge.documents import Document, Failure, read_documents
 from knowledge.words import stems
 
 FEW_EXAMPLES, FEW_QUESTIONS = 50, 50
@@ -37,12 +37,20 @@ def audit(workspace: Workspace) -> list[Finding]:
     """Everything wrong that can be seen without a model, the worst first; UserError where a file isn't readable."""
     documents, failures = read_documents(workspace.folder)
     examples, questions = workspace.examples, workspace.questions
-    findings = [Finding("unreadable document", failure.document, None, "warning", failure.reason,
-                        "mend the file, or remove it") for failure in failures]
+    findings = [_unread(failure) for failure in failures]
+    findings += [Finding("hidden text", document.path, None, "warning", flag, "remove it, unless you put it there")
+                 for document in documents for flag in document.flags]
     findings += [*_missing(documents, examples, questions), *_voice(workspace, examples), *_duplicates(examples),
                  *_private(examples), *_leaks(examples, questions), *_judged(questions, documents)]
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda one: (order.index(one.severity), one.file, one.line or 0))
+
+
+def _unread(failure: Failure) -> Finding:
+    """A document that can't be read; most reasons say themselves what to do."""
+    message, _, advice = failure.reason.rpartition("; ")
+    return Finding("unreadable document", failure.document, None, "warning", message or advice,
+                   advice if message else "mend the file, or remove it")
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _windows(found: Sequence[Found]) -> tuple[list[_Window], list[str]]:
         first = len(texts)
         texts += [one.passage.text[start:end] for start, end in spans]
         for number, (start, _) in enumerate(spans):
-            for last in (number, number + 1):
+            row = one.passage.text.startswith("|", start)  # beside the next row it would lend it its numbers
+            for last in (number,) if row else (number, number + 1):
                 if last < len(spans):
                     windows.append(_Window(place, start, spans[last][1], one.passage.text[start:spans[last][1]],
                                            f"{one.passage.heading}\n{one.passage.lead}",

@@ -93,14 +93,14 @@ class LlamaEngine:
         # In a thread of its own, since xllamacpp swallows whatever its callback raises, Ctrl-C too.
         chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stop = threading.Event()
-        worker = threading.Thread(target=self._stream, args=(request, chunks, stop))
+        worker = threading.Thread(target=self._stream, args=(request, chunks, stop), daemon=True)
         worker.start()
         try:
             while (chunk := chunks.get()) is not None and not _take(chunk, reading):
                 pass
         finally:
             stop.set()
-            worker.join()
+        worker.join()  # not after Ctrl-C, which must not wait for llama.cpp's next word
         return reading.whole(len(ids))
 
     def _stream(self, request: dict[str, Any], chunks: "queue.SimpleQueue[Any]", stop: threading.Event) -> None:

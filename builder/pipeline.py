@@ -55,9 +55,12 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
         "documents": len(documents), "failed": [asdict(failure) for failure in failures],
         "flags": {document.path: list(document.flags) for document in documents if document.flags}}
     if not documents:
-        workspace.use("index", None)
         if failures:
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
+        if workspace.current().index and not force:
+            raise JudgedFailure(f"{workspace.folder / 'documents'}: holds no document any more, so the old index "
+                                "stays; bring the documents back, or add --force to go on without")
+        workspace.use("index", None)
         return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
                           "answerability": {},
                           "seconds": time.perf_counter() - start}
@@ -121,7 +124,7 @@ def _gate(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
         listed = "".join(f"\n  {question}" for question in broke)
         raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
                             f"lose the passage that answers them, so the old index stays; mend the documents, or add "
-                            f"--force to go on:{listed}")
+                            f"--force to go on:{listed}", broke)
     return broke
 
 

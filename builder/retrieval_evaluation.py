@@ -131,7 +131,10 @@ def _bins(values: list[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
 
 
 def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> dict[str, Any] | None:
-    """The chance that one of `higher` lies above one of `lower`, ties half, with its 95 % bootstrap interval."""
+    """The chance that one of `higher` lies above one of `lower`, ties half, with its 95 % bootstrap interval.
+
+    Where all lie apart no resample differs; then the bound is the exact binomial one for the smaller side's number.
+    """
     if not higher or not lower:
         return None
     first, second = np.array(higher), np.array(lower)
@@ -140,6 +143,8 @@ def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> di
     drawn = [above[chance.integers(0, len(first), len(first))][:, chance.integers(0, len(second), len(second))].mean()
              for _ in range(RESAMPLES)]
     low, high = np.quantile(drawn, [0.025, 0.975])
+    alone = 0.025 ** (1 / min(len(first), len(second)))
+    low, high = (alone, high) if low == 1 else (low, 1 - alone) if high == 0 else (low, high)
     return {"value": float(above.mean()), "low": float(low), "high": float(high), "n": len(first) + len(second)}
 
 

@@ -1,5 +1,6 @@
 """Which documents are searched, by what they tell about themselves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,3 +24,12 @@ class Filter:
         return (path.startswith(f"documents/{self.folder.strip('/')}/" if self.folder else "")
                 and self.language in ("", settings["language"]) and (not self.tag or self.tag in settings["tags"])
                 and (not (self.since or self.until) or bool(date) and self.since <= date <= (self.until or "9999")))
+
+
+def kinds(documents: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a filter can name, given the settings of each document, in words."""
+    folders = {path.rsplit("/", 1)[0].removeprefix("documents").strip("/") for path in documents if "://" not in path}
+    told = {"folders": folders, "languages": {one["language"] for one in documents.values()},
+            "tags": {tag for one in documents.values() for tag in one["tags"]},
+            "days": {one["date"] for one in documents.values()}}
+    return "; ".join(f"{name} {', '.join(sorted(values - {''})[:20]) or 'none'}" for name, values in told.items())

@@ -14,7 +14,7 @@ from knowledge.documents import Document, Failure
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
-from knowledge.filter import Filter
+from knowledge.filter import Filter, kinds
 from knowledge.late_interaction import Rows, TokenRows
 from knowledge.passages import VERSION as CUT
 from knowledge.passages import Passage, split
@@ -263,6 +263,8 @@ class Index:
         if where is not None:
             allows = [where.allows(path, settings) for path, settings in self.settings["documents"].items()]
             allowed &= np.array(allows, dtype=bool)[self._documents]
+            if not allowed.any():
+                raise UserError(f"no document fits the filter; there are {kinds(self.settings['documents'])}")
         allowed[list(leave_out)] = False
         return allowed
 

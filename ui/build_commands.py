@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from builder.workspace import Workspace
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 
 if TYPE_CHECKING:
     from builder.pipeline import Watch
@@ -187,9 +187,14 @@ def _run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: W
     from builder.pipeline import building
     from ui.terminal import say, watching
 
-    with building(workspace), watching() as watch:
-        result = run(workspace, watch)
-        watch.end()
+    try:
+        with building(workspace), watching() as watch:
+            result = run(workspace, watch)
+            watch.end()
+    except JudgedFailure as failure:
+        if as_json:
+            print_json({"held_back": True, "broke": failure.broke})
+        raise
     if as_json:
         print_json(result)
     else:

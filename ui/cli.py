@@ -33,6 +33,8 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == STOPPED:  # Typer's own word for Ctrl-C
             say("twofold: stopped; nothing is lost, the same command carries on")
+            sys.stdout.flush()
+            os._exit(STOPPED)  # llama.cpp, stopped within a reply, may never finish its own clearing up
     except UserError as error:
         say(f"twofold: {error}")
         code = 1 if isinstance(error, JudgedFailure) else 2
@@ -46,7 +48,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         said = error.format_message().rstrip(".")
-        say(f"twofold: {said}; `twofold --help` lists the commands")
+        bare = said.startswith("Usage:")
+        say(said if bare else f"twofold: {said}; `twofold --help` lists the commands")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -112,7 +112,8 @@ def source_lines(reply: Any) -> list[str]:
     for number, one in enumerate(reply.found):
         passage = one.passage
         page = f", page {passage.page}" if passage.page else ""
-        lines.append(f"  [{number + 1}] {passage.document}{page} · {passage.heading}")
+        lines.append(f"  [{number + 1}] {passage.document}{page} · {passage.heading} · characters {passage.start:,} to "
+                     f"{passage.end:,}")
         spans = {(cited.passage_start, cited.passage_end) for cited in reply.citations if cited.found == number}
         lines += [f"      “{' '.join(passage.text[start:end].split())}”" for start, end in sorted(spans)]
     lines += [f"  not found in them: “{' '.join(reply.text[cited.start:cited.end].split())}”"

@@ -67,3 +67,10 @@ def test_sentences_cover_the_reply_in_order(reply):
     for one in cited:
         assert 0 <= one.support <= 1.0001
         assert one.found is None or one.passage_end <= len(PASSAGES[one.found].passage.text)
+
+
+def test_a_row_of_a_table_lends_no_number_to_the_next(real):
+    table = "| name | desk | phone |\n| - | - | - |\n| Tom Reed | Sales | 202 |\n| Lee Chan | Accounts | 207 |"
+    wrong, right = (cite(f"The phone of Tom Reed at Sales is {number}.", found(table), real)[0]
+                    for number in (207, 202))
+    assert wrong.found is None and right.found == 0

@@ -74,6 +74,15 @@ def test_without_documents_the_tuned_half_is_built(written):
     assert workspace.current().index is None
 
 
+def test_an_index_is_not_given_up_unasked(copied):
+    before = copied.current().index
+    shutil.rmtree(copied.folder / "documents")
+    with pytest.raises(JudgedFailure, match="holds no document any more, so the old index stays"):
+        pipeline.build_index(copied, watch)
+    assert copied.current().index == before
+    assert pipeline.build_index(copied, watch, force=True)["documents"] == 0 and copied.current().index is None
+
+
 def test_without_examples_the_finding_half_is_built(written):
     (written / "examples.jsonl").unlink()
     workspace = Workspace(written)

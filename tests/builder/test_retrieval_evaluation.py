@@ -2,6 +2,7 @@ from math import log2
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from builder.assistant import open_retriever
@@ -63,3 +64,10 @@ def test_nothing_named_is_refused(retriever):
 
 def test_the_same_index_breaks_nothing(retriever, built):
     assert broken_by(retriever, retriever, built.questions) == ([], 0)
+
+
+def test_two_questions_told_apart_are_no_certainty():
+    made = _auroc([0.9, 0.8, 0.7], [0.1, 0.2])
+    assert (made["value"], made["high"]) == (1, 1) and made["low"] == pytest.approx(0.025 ** 0.5)
+    wide = _auroc([0.9] * 60, [0.1] * 60)
+    assert wide["low"] == pytest.approx(binomtest(60, 60).proportion_ci(method="exact").low)

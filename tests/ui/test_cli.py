@@ -156,6 +156,20 @@ def test_ctrl_c_stops_with_130_and_one_line(written):
     assert errors.splitlines()[-1] == "twofold: stopped; nothing is lost, the same command carries on"
 
 
+def test_ctrl_c_within_a_reply_stops_it(built):
+    asked = "Tell me all about parcels, opening hours, mending, vouchers, bulbs and visits, please?"
+    for wait in (0.0, 0.1, 0.3):
+        running = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler);"
+                                    " from ui.cli import main; main()", "ask", str(built.folder), asked, "--system",
+                                    "prompt-only"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.stdout.read(1)  # the reply has begun
+        time.sleep(wait)
+        os.kill(running.pid, signal.SIGINT)
+        errors = running.communicate(timeout=20)[1]
+        assert "Traceback" not in errors and running.returncode in (130, 0)  # 0: it was done before
+        assert running.returncode == 0 or "stopped" in errors
+
+
 def test_each_sentence_of_a_reply_is_cited_or_marked(built):
     reply = json.loads(twofold("ask", built.folder, "When do parcels leave the warehouse?", "--json").stdout)
     assert reply["citations"] and "".join(one["sentence"] for one in reply["citations"]).replace(" ", "") == "".join(
@@ -166,8 +180,10 @@ def test_each_sentence_of_a_reply_is_cited_or_marked(built):
 
 
 def test_only_the_documents_asked_for_are_searched(built):
-    found = json.loads(twofold("ask", built.folder, "When do parcels leave?", "--json", "--folder", "other").stdout)
-    assert found["sources"] == [] and found["abstained"]
+    said = failed(twofold("ask", built.folder, "When do parcels leave?", "--folder", "other"))
+    assert "no document fits the filter; there are folders none; languages en" in said
+    found = json.loads(twofold("ask", built.folder, "When do parcels leave?", "--json", "--language", "en").stdout)
+    assert found["sources"]
     assert "is no day" in failed(twofold("ask", built.folder, "When?", "--since", "tomorrow"))
 
 
