@@ -166,8 +166,9 @@ def test_ctrl_c_within_a_reply_stops_it(built):
         time.sleep(wait)
         os.kill(running.pid, signal.SIGINT)
         errors = running.communicate(timeout=20)[1]
-        assert "Traceback" not in errors and running.returncode in (130, 0)  # 0: it was done before
-        assert running.returncode == 0 or "stopped" in errors
+        # where it was done before, it ends as it would have, or by the signal while Python itself ends
+        assert "Traceback" not in errors and running.returncode in (130, 0, -signal.SIGINT)
+        assert running.returncode != 130 or "stopped" in errors
 
 
 def test_each_sentence_of_a_reply_is_cited_or_marked(built):
