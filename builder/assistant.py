@@ -17,7 +17,7 @@ from builder.workspace import Workspace
 from knowledge import encoder
 from knowledge.errors import UserError
 from knowledge.filter import Filter
-from knowledge.index import Found, Reranker
+from knowledge.index import Found, Index, Reranker
 from knowledge.retriever import Finding, Retriever
 
 LONGEST_QUESTION = 4000
@@ -142,14 +142,19 @@ def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
     return LlamaEngine(base, adapter / "adapter.gguf" if adapter else None, slots, brand.model.context)
 
 
-def open_retriever(brand: Brand, index: Path) -> Retriever:
+def open_retriever(brand: Brand, folder: Path) -> Retriever:
     """The retriever over a built index."""
+    return Retriever.open(folder, open_index(brand, folder), brand.retrieval.found)
+
+
+def open_index(brand: Brand, folder: Path) -> Index:
+    """A built index with the encoder, store and cross-encoder that brand.yaml names."""
     store = None
     if brand.retrieval.store:
         from knowledge.foreign import StoreSearch, named_store
 
         store = partial(StoreSearch, named_store(brand.retrieval.store), **brand.retrieval.store_settings)
-    return Retriever.open(index, open_encoder(brand), brand.retrieval.found, store, open_reranker(brand))
+    return Index.open(folder, open_encoder(brand), store, open_reranker(brand))
 
 
 def open_reranker(brand: Brand) -> Reranker | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from builder import weights
-from builder.assistant import Assistant, open_encoder, open_engine, open_reranker, open_retriever
+from builder.assistant import Assistant, open_encoder, open_engine, open_index, open_reranker, open_retriever
 from builder.brand import Brand
 from builder.engine import Decoding
 from builder.evaluation import evaluate as judge
+from builder.examples import Question
 from builder.lora import write_lora
 from builder.mix import Answer, fixed_phrases, hold_out, mix, support
 from builder.release import details, freeze, names
@@ -118,8 +119,8 @@ def _gate(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
     if current is None or current == folder or not workspace.questions:
         return []
     watch("compare with the index in use")
-    before, after = (open_retriever(workspace.brand, one) for one in (current, folder))
-    broke, lost = broken_by(before, after, workspace.questions)
+    before, after = (open_index(workspace.brand, one) for one in (current, folder))
+    broke, lost = broken_by(before, after, workspace.questions, workspace.brand.retrieval.found)
     if lost > MARGIN * len(workspace.questions):
         listed = "".join(f"\n  {question}" for question in broke)
         raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
@@ -230,7 +231,8 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         retriever = open_retriever(brand, state.index) if state.index else None
         assistant = Assistant(brand, engine, retriever, state.adapter is not None)
         _, apart = hold_out(workspace.examples, brand.training.seed)
-        report = judge(assistant, questions, apart, workspace.examples, tick) | {"retrieval": _found(workspace)}
+        report = judge(assistant, questions, apart, workspace.examples, tick)
+        report["retrieval"] = _found(retriever, questions)
         write_json(folder / "report.json", report)
         write_text(folder / "report.html", reporting.to_html(report))
         write_text(folder / "report.md", reporting.to_markdown(report))
@@ -241,10 +243,12 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     return loaded
 
 
-def _found(workspace: Workspace) -> dict[str, Any] | None:
+def _found(retriever: Retriever | None, questions: list[Question]) -> dict[str, Any] | None:
     """How well the index alone does; None where there is none, or no question names its passage."""
+    from builder.retrieval_evaluation import judge_retrieval
+
     try:
-        return evaluate_retrieval(workspace)
+        return judge_retrieval(retriever, questions) if retriever else None
     except UserError:
         return None
 

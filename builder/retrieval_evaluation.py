@@ -12,6 +12,7 @@ from builder.examples import Question
 from builder.scoring import places
 from builder.statistics import interval
 from knowledge.errors import UserError
+from knowledge.index import Index
 from knowledge.passages import Passage
 from knowledge.retriever import Retriever
 from knowledge.words import stems
@@ -148,20 +149,20 @@ def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> di
     return {"value": float(above.mean()), "low": float(low), "high": float(high), "n": len(first) + len(second)}
 
 
-def broken_by(before: Retriever, after: Retriever, questions: Sequence[Question]) -> tuple[list[str], int]:
-    """The questions whose right passage was found before and isn't afterwards; and by how many fewer find theirs.
+def broken_by(before: Index, after: Index, questions: Sequence[Question], most: int = 3) -> tuple[list[str], int]:
+    """The questions whose right passage was among the first `most` and isn't; and by how many fewer find theirs.
 
     What is right afterwards is what says what the right passages said before, wherever it stands now.
     """
     broke: list[str] = []
     lost = 0
     for question in questions:
-        _, right = right_passages(question, before.index.passages)
+        _, right = right_passages(question, before.passages)
         if not right or not question.answerable:
             continue
-        said = [set(stems(before.index.passages[number].text)) for number in right]
-        hit = any(not right.isdisjoint((one.number, *one.also)) for one in before.find(question.question).found)
-        texts = [set(stems(one.passage.text)) for one in after.find(question.question).found]
+        said = [set(stems(before.passages[number].text)) for number in right]
+        hit = any(not right.isdisjoint((one.number, *one.also)) for one in before.search(question.question, most))
+        texts = [set(stems(one.passage.text)) for one in after.search(question.question, most)]
         hits = any(len(one & text) >= SAME * min(len(one), len(text)) for one in said for text in texts if one and text)
         lost += hit - hits
         if hit and not hits:

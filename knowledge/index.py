@@ -15,7 +15,7 @@ from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.files import Tick, read_json, silent, write_json, write_text
 from knowledge.filter import Filter, kinds
-from knowledge.late_interaction import Rows, TokenRows
+from knowledge.late_interaction import NO_TOKENS, Rows, TokenRows
 from knowledge.passages import VERSION as CUT
 from knowledge.passages import Passage, split
 from knowledge.vectors import Vectors
@@ -119,12 +119,12 @@ def _encoded(texts: Sequence[str], known: Sequence[int | None], encoder: Encoder
              tick: Tick) -> tuple[NDArray[np.float32], list[Rows]]:
     """The texts' unit vectors and their tokens' rows, encoding only those that aren't known, the longest first."""
     rows = np.zeros((len(texts), encoder.dimensions), dtype=np.float32)
-    parts: list[Rows] = [np.zeros((0, 1), dtype=np.int8)] * len(texts)
-    old = [number for number, row in enumerate(known) if row is not None]
+    parts: list[Rows] = [NO_TOKENS.rows] * len(texts)
+    old = {number: row for number, row in enumerate(known) if row is not None}
     if earlier and old:
-        rows[old] = earlier.vectors(np.array([known[number] for number in old]))
-        for number in old:
-            parts[number] = earlier.tokens_of(known[number])
+        rows[list(old)] = earlier.vectors(np.array(list(old.values())))
+        for number, row in old.items():
+            parts[number] = earlier.tokens_of(row)
     new: dict[str, list[int]] = {}
     for number, text in enumerate(texts):
         if known[number] is None:
@@ -197,9 +197,9 @@ class Index:
         """The number of the passage that a vector belongs to."""
         return int(self._owners[row])
 
-    def tokens_of(self, row: int | None) -> Rows:
-        """The tokens' rows of the passage that a vector belongs to; none for None."""
-        return self._tokens.part(self.owner(row)) if row is not None else np.zeros((0, 1), dtype=np.int8)
+    def tokens_of(self, row: int) -> Rows:
+        """The tokens' rows of the passage that a vector belongs to."""
+        return self._tokens.part(self.owner(row))
 
     def known(self, texts: Sequence[str]) -> list[int | None]:
         """For each text the number of its vector here, if it has one."""

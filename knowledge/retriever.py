@@ -4,13 +4,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from knowledge.answerable import LOOK, Answerability
 from knowledge.encoder import Encoder
 from knowledge.errors import UserError
 from knowledge.filter import Filter
-from knowledge.index import Found, Index, Reranker
+from knowledge.index import Found, Index
 from knowledge.words import stems
 
 FEWEST_STEMS = 3
@@ -38,10 +37,9 @@ class Retriever:
         self.index, self.answerability, self.count = index, answerability, count
 
     @classmethod
-    def open(cls, folder: Path, encoder: Encoder, count: int = 3, store: Any = None,
-             reranker: Reranker | None = None) -> "Retriever":
-        """Open an index folder that holds a fitted answerability; `store` and `reranker` as for `Index.open`."""
-        opened, learned = Index.open(folder, encoder, store, reranker), Answerability.open(folder)
+    def open(cls, folder: Path, opened: Index, count: int = 3) -> "Retriever":
+        """The opened index of a folder that holds a fitted answerability; UserError where they don't fit together."""
+        learned = Answerability.open(folder)
         if learned.reranker != opened.reranker:
             raise UserError(f"{folder}: what it can answer was learned with another retrieval.reranker; run "
                             "`twofold index` again")

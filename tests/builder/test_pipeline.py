@@ -189,7 +189,7 @@ def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
     workspace = Workspace(copied.folder)
     with pytest.raises(UserError, match="another retrieval.reranker; run `twofold index`"):
         open_retriever(workspace.brand, workspace.current().index)
-    pipeline.build_index(workspace, lambda name: lambda done, total, note: None, force=True)
+    pipeline.build_index(workspace, watch)
     finding = open_retriever(workspace.brand, workspace.current().index).find("When do parcels leave?")
     assert [one.cross for one in finding.found] == sorted((one.cross for one in finding.found), reverse=True)
     assert len({one.cross for one in finding.found}) == 3 and 0 < finding.probability < 1

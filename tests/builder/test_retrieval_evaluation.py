@@ -63,7 +63,7 @@ def test_nothing_named_is_refused(retriever):
 
 
 def test_the_same_index_breaks_nothing(retriever, built):
-    assert broken_by(retriever, retriever, built.questions) == ([], 0)
+    assert broken_by(retriever.index, retriever.index, built.questions) == ([], 0)
 
 
 def test_two_questions_told_apart_are_no_certainty():

@@ -38,7 +38,7 @@ def built(tmp_path_factory, real):
 
 
 def test_it_tells_what_the_documents_answer_from_what_they_do_not(built, real):
-    retriever = Retriever.open(built, real)
+    retriever = Retriever.open(built, Index.open(built, real))
     asked = ["How long do I have to return a lamp?", "How many days does a repair take?", "Are you open on Sunday?",
              "On which days are parcels sent?", "How long is a gift voucher good for?",
              "May our club see the workshop?"]
@@ -74,7 +74,7 @@ def test_few_passages_fall_back_to_nearness_alone(tmp_path, real):
     index.build([Document("documents/a.md", "## Parcels\n\nParcels leave the warehouse on Tuesdays.", (), "x")], [],
                 real, tmp_path)
     answerable.fit(Index.open(tmp_path, real)).save(tmp_path)
-    retriever = Retriever.open(tmp_path, real)
+    retriever = Retriever.open(tmp_path, Index.open(tmp_path, real))
     assert retriever.find("When do parcels leave the warehouse?").answerable
     assert not retriever.find("Who painted the Mona Lisa?").answerable
 

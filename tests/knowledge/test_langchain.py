@@ -39,7 +39,7 @@ def opened(tmp_path_factory, real):
                        for number, thing in enumerate(THINGS))
     index.build([Document("documents/rules.md", text, (), "x")], [], real, folder)
     answerable.fit(Index.open(folder, real)).save(folder)
-    return Retriever.open(folder, real)
+    return Retriever.open(folder, Index.open(folder, real))
 
 
 @pytest.fixture
