@@ -75,7 +75,7 @@ def _training_rows(workspace: Workspace) -> list[Row]:
 
 def _trainers(workspace: Workspace) -> list[dict[str, Any]]:
     """The same rows, LoRA settings and batch; each with its best dtype; padding is not counted."""
-    from builder.training import train
+    from builder.training.recipe import train
 
     base = weights.prepared(workspace.brand.model.base, "f16")
     rows = _training_rows(workspace)

@@ -28,6 +28,19 @@ class Encoded:
     start: int
     """Where the reply begins; from here on every token is learnt."""
 
+    @property
+    def learnt(self) -> int:
+        """How many tokens are learnt."""
+        return len(self.ids) - self.start
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two replies to one conversation, of which the first is the better."""
+
+    chosen: Row
+    rejected: Row
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -37,9 +50,13 @@ class Packed:
     positions: list[int]
     spans: list[tuple[int | None, int]]
     """For each stretch the number of the earlier stretch that it continues, if any, and its length."""
+    parts: list[tuple[int, int]]
+    """For each stretch the number of the row that it is taken from, and the place there where it begins."""
     kept: list[int]
     """The places whose logits count: each predicts one of `labels`."""
     labels: list[int]
+    owners: list[int]
+    """The number of the row that each of `labels` belongs to."""
 
 
 def encode(rows: Sequence[Row], tokenizer: Any, template: str, end: int, longest: int) -> list[Encoded]:
@@ -66,29 +83,30 @@ def pack(rows: Sequence[Encoded]) -> Packed:
 
     Causal attention makes a shared beginning the same in every row, so loss and gradients are those of separate rows.
     """
-    families: dict[tuple[int, ...], list[Encoded]] = {}
-    for row in rows:  # a first guess at who shares a system message, which keeps other kinds of rows apart
-        families.setdefault(row.ids[:min(32, row.start - 1)], []).append(row)
-    ids: list[int] = []
-    positions: list[int] = []
-    spans: list[tuple[int | None, int]] = []
-    kept: list[int] = []
-    labels: list[int] = []
+    families: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):  # a first guess at who shares a system message: it keeps other kinds apart
+        families.setdefault(row.ids[:min(32, row.start - 1)], []).append(number)
+    packed = Packed([], [], [], [], [], [], [])
     for family in families.values():
-        shared, before = _shared(family), None
+        shared, before = _shared([rows[number] for number in family]), None
         if shared:
-            before = len(spans)
-            ids.extend(family[0].ids[:shared])
-            positions.extend(range(shared))
-            spans.append((None, shared))
-        for row in family:
-            place = len(ids)
-            ids.extend(row.ids[shared:-1])  # the last token is only ever predicted
-            positions.extend(range(shared, len(row.ids) - 1))
-            spans.append((before, len(ids) - place))
-            kept.extend(range(place + row.start - 1 - shared, len(ids)))
-            labels.extend(row.ids[row.start:])
-    return Packed(ids, positions, spans, kept, labels)
+            before = len(packed.spans)
+            _lay(packed, rows[family[0]].ids[:shared], 0, None, family[0])
+        for number in family:
+            row, place = rows[number], len(packed.ids)
+            _lay(packed, row.ids[shared:-1], shared, before, number)  # the last token is only ever predicted
+            packed.kept.extend(range(place + row.start - 1 - shared, len(packed.ids)))
+            packed.labels.extend(row.ids[row.start:])
+            packed.owners.extend([number] * row.learnt)
+    return packed
+
+
+def _lay(packed: Packed, ids: Sequence[int], first: int, before: int | None, number: int) -> None:
+    """Lay one stretch, which begins at place `first` of row `number`, at the end."""
+    packed.ids.extend(ids)
+    packed.positions.extend(range(first, first + len(ids)))
+    packed.spans.append((before, len(ids)))
+    packed.parts.append((number, first))
 
 
 def _shared(family: Sequence[Encoded]) -> int:

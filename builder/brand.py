@@ -1,9 +1,9 @@
 """brand.yaml: who speaks, how, and the settings of the build; read and checked."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from knowledge.errors import UserError
 
@@ -62,18 +62,53 @@ class Retrieval(Part):
 class Training(Part):
     """How the adapter is made; the defaults suit 50 to 2,000 examples on a small model."""
 
+    method: Literal["lora", "dora", "qlora", "full"] = "lora"
+    """qlora keeps the base in 4 bits while it trains, by bitsandbytes; full trains every layer's weights."""
     epochs: int = Field(3, ge=1, le=100)
-    learning_rate: float = Field(4e-4, gt=0, lt=1)
+    """At most; it ends earlier once the loss on held-out examples rises, and the best epoch is kept."""
+    learning_rate: float | Literal["auto"] = Field(4e-4)
+    """auto tries three for one epoch each, and takes the one that does best on held-out examples."""
     batch: int = Field(8, ge=1, le=1024)
     rank: int = Field(16, ge=1, le=1024)
     alpha: int = Field(32, ge=1, le=4096)
     seed: int = 0
+    frozen_layers: int = Field(0, ge=0, le=1000)
+    """Lower layers that don't learn and so run once for each row, not once an epoch."""
+    start_from: str = ""
+    """A release, such as r001, whose adapter is trained on."""
+    preferences: Literal["dpo", "orpo"] = "dpo"
+    """How preferences.jsonl is learnt, after the examples: against the adapter so far, or without a reference."""
+    preference_epochs: int = Field(1, ge=1, le=100)
+    preference_learning_rate: float = Field(5e-5, gt=0, lt=1)
+    tone: float = Field(1.0, ge=0, le=5)
+    """Rows without passages, for each example."""
     grounded: float = Field(1.0, ge=0, le=5)
     """Rows with passages, for each example that a passage supports."""
+    distractors: float = Field(1.0, ge=0, le=1)
+    """The share of grounded rows that hold other passages beside the right one."""
     replay: float = Field(0.1, ge=0, le=2)
     """Rows of general talk in the base model's own words, for each example; they keep old abilities."""
     abstaining: float = Field(0.0, ge=0, le=2)
     """Rows whose passages don't answer, for each example; teaches small models to abstain at random."""
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _positive(cls, rate: float | str) -> float | str:
+        if isinstance(rate, float) and not 0 < rate < 1:
+            raise ValueError("must lie between 0 and 1, or be auto")
+        return rate
+
+
+class Gates(Part):
+    """What a build must not exceed to be promoted without a word."""
+
+    memorised: float = Field(0.0, ge=0, le=1)
+    """The share of the facts asked for that the model may state from its weights, without the documents."""
+    forgotten_instructions: float = Field(0.1, gt=0, le=1)
+    forgotten_formats: float = Field(0.1, gt=0, le=1)
+    """The share of general instructions, and of exact formats, that may be lost."""
+    forgotten_text: float = Field(0.05, gt=0, le=10)
+    """How much of its log-likelihood a token of general text may lose, in nats: .05 is a perplexity 5 % higher."""
 
 
 class Brand(Part):
@@ -89,6 +124,7 @@ class Brand(Part):
     model: Model = Model()
     retrieval: Retrieval = Retrieval()
     training: Training = Training()
+    gates: Gates = Gates()
 
 
 def read_brand(path: Path) -> Brand:

@@ -28,7 +28,7 @@ from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
 from knowledge.retriever import Retriever
 
-VERSION = "2"
+VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 SLOTS = 8
 """Replies made at once where nobody waits for the first word."""
@@ -180,7 +180,7 @@ def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
-        from builder.training import train as fit
+        from builder.training.recipe import train as fit
 
         tick = watch("prepare rows")
         retriever = open_retriever(brand, passages) if passages else None

@@ -22,7 +22,10 @@ from builder.batching import Encoded, Row, encode, pack, pieces
 from builder.brand import Brand, Training
 from builder.engine import Decoding, LlamaEngine
 from builder.render import render
-from builder.training import adapt, fit, save, summed_loss, train
+from builder.training.adapter import adapt, cast, learning, save, start_from
+from builder.training.loop import Run, fit, measure
+from builder.training.objectives import Computing, Dpo, Pair, learn_replies, orpo, row_scores
+from builder.training.recipe import train
 from knowledge.errors import UserError
 from knowledge.files import silent
 
@@ -40,6 +43,15 @@ def tiny(seed=0, spread=0.02):
 
 def settled(**changes):
     return Training(**({"epochs": 2, "batch": 4, "rank": 4, "alpha": 8, "learning_rate": 5e-3} | changes))
+
+
+def run(training):
+    return Run(training.epochs, training.learning_rate, training.batch, training.seed, training.frozen_layers)
+
+
+def total(model, rows, dtype):
+    """The summed loss over the tokens to learn."""
+    return Computing(model, dtype).token_losses(rows)[0].sum()
 
 
 def some_rows(count=10, shared=6, seed=0):
@@ -84,12 +96,12 @@ def plain_loss(model, rows):
 @pytest.mark.parametrize("whole_scores", [True, False])
 def test_loss_and_gradients_of_packed_rows_are_those_of_transformers_and_peft(seed, whole_scores, monkeypatch):
     if not whole_scores:
-        monkeypatch.setattr("builder.training.SMALL", 0)
+        monkeypatch.setattr("builder.training.attention.SMALL", 0)
     model, rows = moved(adapt(tiny(), settled())), some_rows(seed=seed)
     theirs = plain_loss(model, rows)
     theirs.backward()
     expected = gradients(model)
-    ours = summed_loss(model, pack(rows), torch.float32)
+    ours = total(model, rows, torch.float32)
     ours.backward()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     for name, gradient in gradients(model).items():
@@ -97,12 +109,10 @@ def test_loss_and_gradients_of_packed_rows_are_those_of_transformers_and_peft(se
 
 
 def test_bfloat16_stays_close_to_float32():
-    from builder.training import _cast
-
     model, rows = moved(adapt(tiny(), settled())), some_rows()
-    exact = summed_loss(model, pack(rows), torch.float32).item()
-    _cast(model, torch.bfloat16)
-    assert summed_loss(model, pack(rows), torch.bfloat16).item() == pytest.approx(exact, rel=0.02)
+    exact = total(model, rows, torch.float32).item()
+    cast(model, torch.bfloat16)
+    assert total(model, rows, torch.bfloat16).item() == pytest.approx(exact, rel=0.02)
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
 
 
@@ -141,9 +151,9 @@ def test_only_the_reply_is_learnt():
 def test_batches_larger_than_a_piece_are_the_same_update(tmp_path, monkeypatch):
     whole, cut = adapt(tiny(), settled()), adapt(tiny(), settled())
     fixed(monkeypatch, "fp32")
-    fit(whole, some_rows(), [], settled(), tmp_path / "a", "key", silent)
+    fit(whole, some_rows(), [], run(settled()), tmp_path / "a", "key", silent)
     monkeypatch.setattr("builder.batching.PIECE", 20)
-    fit(cut, some_rows(), [], settled(), tmp_path / "b", "key", silent)
+    fit(cut, some_rows(), [], run(settled()), tmp_path / "b", "key", silent)
     for name, weight in learnt(whole).items():
         torch.testing.assert_close(learnt(cut)[name], weight, rtol=1e-3, atol=1e-4)
 
@@ -154,20 +164,20 @@ def learnt(model):
 
 def fixed(monkeypatch, dtype="bf16"):
     """The choice of dtype hangs on the clock; runs to be compared get the same."""
-    monkeypatch.setattr("builder.training._measure",
+    monkeypatch.setattr("builder.training.loop.measure",
                         lambda model, row: {"dtype": dtype, "measured_tokens_per_second": {}})
 
 
 def test_a_fresh_adapter_changes_nothing():
     base, rows = tiny(), some_rows()
     expected = plain_loss(tiny(), rows)
-    torch.testing.assert_close(summed_loss(adapt(base, settled()), pack(rows), torch.float32), expected)
+    torch.testing.assert_close(total(adapt(base, settled()), rows, torch.float32), expected)
 
 
 def test_the_loss_falls_and_is_recorded(tmp_path):
     model, rows = adapt(tiny(spread=0.2), settled(rank=16)), some_rows(6)
     seen = []
-    record = fit(model, rows, rows[:2], settled(epochs=40, rank=16, learning_rate=2e-2), tmp_path, "key",
+    record = fit(model, rows, rows[:2], run(settled(epochs=40, rank=16, learning_rate=2e-2)), tmp_path, "key",
                  lambda done, total, note: seen.append((done, total, note)))
     assert record["held_out_loss"][-1] < 0.5 * record["held_out_loss"][0]
     assert len(record["held_out_loss"]) == 41
@@ -180,11 +190,9 @@ def test_the_loss_falls_and_is_recorded(tmp_path):
 
 
 def test_measuring_the_dtype_leaves_no_trace():
-    from builder.training import _measure
-
     model = adapt(tiny(), settled())
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    _measure(model, some_rows()[0])
+    measure(model, some_rows()[0])
     for name, weight in model.named_parameters():
         assert torch.equal(weight, before[name]) and weight.dtype is torch.float32 and weight.grad is None
 
@@ -194,7 +202,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
     made = []
     for number, seed in enumerate((1, 1, 2)):
         model = adapt(tiny(), settled(seed=seed))
-        fit(model, some_rows(), [], settled(seed=seed), tmp_path / str(number), "key", silent)
+        fit(model, some_rows(), [], run(settled(seed=seed)), tmp_path / str(number), "key", silent)
         save(model, "base", tmp_path / f"adapter{number}")
         made.append((tmp_path / f"adapter{number}" / "adapter_model.safetensors").read_bytes())
     assert made[0] == made[1] != made[2]
@@ -209,24 +217,24 @@ class Stop(BaseException):
 def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, damage):
     fixed(monkeypatch)
 
-    def run(work, tick):
+    def trained(work, tick):
         model = adapt(tiny(), settled())
-        record = fit(model, some_rows(), some_rows(3, seed=9), settled(), work, "key", tick, every=0)
+        record = fit(model, some_rows(), some_rows(3, seed=9), run(settled()), work, "key", tick, every=0)
         return learnt(model), record
 
     def interrupt(done, total, note):
         if done == stop:
             raise Stop
 
-    expected, record = run(tmp_path / "whole", silent)
+    expected, record = trained(tmp_path / "whole", silent)
     with pytest.raises(Stop):
-        run(tmp_path / "work", interrupt)
+        trained(tmp_path / "work", interrupt)
     kept = sorted((tmp_path / "work").glob("*.safetensors"))
     assert len(kept) == min(stop, 2)
     if damage:
         kept[-1].write_bytes(kept[-1].read_bytes()[:-1] + b"?")
     steps = []
-    again, repeated = run(tmp_path / "work", lambda done, total, note: steps.append(done))
+    again, repeated = trained(tmp_path / "work", lambda done, total, note: steps.append(done))
     assert steps[0] == (stop if damage and stop > 1 else 0 if damage else stop + 1)
     assert all(torch.equal(again[name], weight) for name, weight in expected.items())
     assert [entry[:2] for entry in repeated["curve"]] == [entry[:2] for entry in record["curve"]]
@@ -234,9 +242,9 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch, stop
 
 
 def test_checkpoints_of_another_input_are_not_used(tmp_path):
-    fit(adapt(tiny(), settled()), some_rows(), [], settled(), tmp_path, "one", silent)
+    fit(adapt(tiny(), settled()), some_rows(), [], run(settled()), tmp_path, "one", silent)
     steps = []
-    fit(adapt(tiny(), settled()), some_rows(), [], settled(), tmp_path, "two", lambda done, *_: steps.append(done))
+    fit(adapt(tiny(), settled()), some_rows(), [], run(settled()), tmp_path, "two", lambda done, *_: steps.append(done))
     assert steps == list(range(7))
 
 
@@ -247,12 +255,13 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tests.builder.test_training import adapt, fit, save, settled, some_rows, tiny
-import builder.training
-builder.training._measure = lambda model, row: {"dtype": "bf16", "measured_tokens_per_second": {}}
+from tests.builder.test_training import adapt, fit, run, save, settled, some_rows, tiny
+import builder.training.loop
+builder.training.loop.measure = lambda model, row: {"dtype": "bf16", "measured_tokens_per_second": {}}
 model = adapt(tiny(), settled(epochs=4))
 pause = float(sys.argv[2])
-fit(model, some_rows(), [], settled(epochs=4), Path(sys.argv[1]) / "work", "key", lambda *_: time.sleep(pause), every=0)
+work = Path(sys.argv[1]) / "work"
+fit(model, some_rows(), [], run(settled(epochs=4)), work, "key", lambda *_: time.sleep(pause), every=0)
 save(model, "base", Path(sys.argv[1]) / "adapter")
 """)
     root = str(Path(__file__).parents[2])
@@ -292,7 +301,7 @@ def test_a_loss_that_is_no_number_is_refused(tmp_path):
     with torch.no_grad():
         next(weight for weight in model.parameters() if weight.requires_grad).fill_(float("nan"))
     with pytest.raises(UserError, match="lower training.learning_rate"):
-        fit(model, some_rows(), [], settled(), tmp_path, "key", silent)
+        fit(model, some_rows(), [], run(settled()), tmp_path, "key", silent)
 
 
 @pytest.fixture(scope="module")
