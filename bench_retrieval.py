@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from builder import pipeline
+from builder import indexing
 from builder.assistant import open_retriever
 from builder.examples import Question
 from builder.workspace import Workspace, new
@@ -72,7 +72,7 @@ def found_rows(workspace: Workspace, name: str) -> list[Row]:
     documents = {document.path: document for document in read_documents(workspace.folder)[0]}
     places = [(question.question, place) for question in workspace.questions
               if question.answerable and (place := answer_place(question, documents))]
-    pipeline.build_index(workspace, silent, force=True)
+    indexing.build_index(workspace, silent, force=True)
     folder = workspace.current().index
     assert folder is not None
     retriever = open_retriever(workspace.brand, folder)
@@ -174,13 +174,13 @@ def change_rows() -> list[Row]:
         for document in documents:
             (folder / document.path).write_text(document.text, encoding="utf-8")
         workspace = Workspace(folder)
-        first = pipeline.build_index(workspace, silent)
+        first = indexing.build_index(workspace, silent)
         for document in documents[: round(PASSAGES * CHANGED / 5)]:  # five passages in each of these
             text = document.text
             for section in range(5):
                 text = text.replace(f"## Part {section} of", f"## Renewed part {section} of")
             (folder / document.path).write_text(text, encoding="utf-8")
-        again = pipeline.build_index(workspace, silent)
+        again = indexing.build_index(workspace, silent)
     what = f"seconds to index {PASSAGES * CHANGED:.0f} changed of {first['passages']:,} passages"
     return [row(what, again["seconds"], first["seconds"], "the first build", inverse=True)]
 
@@ -215,7 +215,7 @@ def query_rows() -> list[Row]:
         real = encoder.prepared()
         index.build(corpus(MANY), [], Noisy(real, [one.text[:500] for one in corpus(10_000)[:500]]), large)
         new(small)
-        pipeline.build_index(Workspace(small), silent)
+        indexing.build_index(Workspace(small), silent)
         folder = Workspace(small).current().index
         ours, theirs, many = (_apart(*words) for words in (("ours", folder), ("stock", small), ("ours", large)))
     return [row("query, median ms", ours["p50"], theirs["p50"], inverse=True),

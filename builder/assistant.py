@@ -10,7 +10,7 @@ from pathlib import Path
 from builder import weights
 from builder.brand import Brand
 from builder.citations import Citation, cite
-from builder.engine import Decoding, Emit, Engine, LlamaEngine
+from builder.engine import Decoding, Emit, Engine, Generated, LlamaEngine
 from builder.mix import fixed_phrases
 from builder.render import Message, render
 from builder.workspace import Workspace
@@ -22,6 +22,8 @@ from knowledge.retriever import Finding, Retriever
 
 LONGEST_QUESTION = 4000
 """Characters."""
+SLOTS = 8
+"""Replies made at once where nobody waits for the first word."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,23 @@ def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
         from builder.reference import TransformersEngine
 
         return TransformersEngine(base, adapter, slots, brand.model.context)
+    if adapter and (adapter / "tuned.gguf").is_file():
+        return BaseAndTuned(base, adapter / "tuned.gguf", slots, brand.model.context)
     return LlamaEngine(base, adapter / "adapter.gguf" if adapter else None, slots, brand.model.context)
+
+
+class BaseAndTuned:
+    """Two engines, of the base and of whole tuned weights, where no adapter tells them apart: twice the memory."""
+
+    def __init__(self, base: weights.Base, tuned: Path, slots: int, context: int) -> None:
+        """Load both; `tuned` is a GGUF file, and `context` as for one engine."""
+        self.slots = slots
+        self._plain, self._tuned = (LlamaEngine(base, None, slots, context, file) for file in (None, tuned))
+
+    def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
+                 emit: Emit | None = None) -> Generated:
+        """Make one reply with the weights asked for; UserError when the prompt leaves no room for it."""
+        return (self._tuned if tuned else self._plain).generate(messages, tuned, decoding, emit)
 
 
 def open_retriever(brand: Brand, folder: Path) -> Retriever:

@@ -72,6 +72,8 @@ class Training(Part):
     rank: int = Field(16, ge=1, le=1024)
     alpha: int = Field(32, ge=1, le=4096)
     seed: int = 0
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto takes the one that a measurement of two seconds finds quicker."""
     frozen_layers: int = Field(0, ge=0, le=1000)
     """Lower layers that don't learn and so run once for each row, not once an epoch."""
     start_from: str = ""
@@ -81,9 +83,11 @@ class Training(Part):
     preference_epochs: int = Field(1, ge=1, le=100)
     preference_learning_rate: float = Field(5e-5, gt=0, lt=1)
     tone: float = Field(1.0, ge=0, le=5)
-    """Rows without passages, for each example."""
+    """Rows without passages, for each example that rests on none."""
+    closed: float = Field(1.0, ge=0, le=5)
+    """Rows without passages, for each example that rests on one; these teach facts by heart."""
     grounded: float = Field(1.0, ge=0, le=5)
-    """Rows with passages, for each example that a passage supports."""
+    """Rows with passages, for each example that rests on one."""
     distractors: float = Field(1.0, ge=0, le=1)
     """The share of grounded rows that hold other passages beside the right one."""
     replay: float = Field(0.1, ge=0, le=2)

@@ -83,7 +83,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     learned = habits(fixed_from)
     fixed = tuple(dict.fromkeys((*assistant.brand.voice.required, *learned.phrases)))
     taught = voice_examples if len(voice_examples) >= FEWEST_REPLIES else []
-    asking = _Asking(assistant, tick, len(taught) + len(questions) * len(assistant.systems))
+    asking = Asking(assistant, tick, len(taught) + len(questions) * len(assistant.systems))
     base = next(system for system in assistant.systems if not system.tuned and not system.retrieves)
     untuned = asking.ask(base, [(example.question, example.history) for example in taught], "voice")
     voice = fit_voice([example.reply for example in taught], [reply.text for reply in untuned], fixed,
@@ -91,7 +91,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     replies: dict[str, list[Reply]] = {system.name: [] for system in assistant.systems}
     for system in sorted(assistant.systems, key=lambda system: system.tuned):
         replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
-    judge = _Judge(assistant, voice, learned, fixed)
+    judge = Judge(assistant, voice, learned, fixed)
     rows = [judge.row(question, {name: made[place] for name, made in replies.items()})
             for place, question in enumerate(questions)]
     answerable = sum(question.answerable for question in questions)
@@ -107,10 +107,11 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
 
 
-class _Asking:
+class Asking:
     """Asks the assistant, as many questions at once as its engine has slots, and counts them."""
 
     def __init__(self, assistant: Assistant, tick: Tick, total: int) -> None:
+        """`total` replies will be asked for."""
         self._assistant, self._tick, self._done, self._total = assistant, tick, 0, total
 
     def ask(self, system: System, asked: Sequence[tuple[str, Sequence[tuple[str, str]]]], note: str) -> list[Reply]:
@@ -132,7 +133,7 @@ class _Asking:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """Scores replies; the same yardstick for every system."""
 
     assistant: Assistant
@@ -193,14 +194,14 @@ def _summary(rows: Sequence[Row], system: str) -> dict[str, dict[str, float | in
     """A system's mean of every score over the questions where it is scored."""
     summary: dict[str, dict[str, float | int | None]] = {}
     for score, title in SCORES.items():
-        values, groups = _scored(rows, score, (system,))
+        values, groups = scored(rows, score, (system,))
         found = interval(values[0], groups, share=title.unit == "share")
         summary[score] = {**(asdict(found) if found else {"value": None, "low": None, "high": None}),
                           "n": len(groups)}
     return summary
 
 
-def _scored(rows: Sequence[Row], score: str, systems: Sequence[str]) -> tuple[list[list[float]], list[str]]:
+def scored(rows: Sequence[Row], score: str, systems: Sequence[str]) -> tuple[list[list[float]], list[str]]:
     """Each system's values and the groups, over the questions where all of the systems are scored."""
     kept = [row for row in rows
             if all(row["replies"][system]["scores"][score] is not None for system in systems)]
@@ -236,14 +237,14 @@ def _contrasts(rows: Sequence[Row], systems: tuple[str, ...]) -> Iterator[dict[s
 
 def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Callable[..., Difference | None],
               names: tuple[str, str]) -> Iterator[dict[str, Any]]:
-    values, groups = _scored(rows, score, systems)
+    values, groups = scored(rows, score, systems)
     found = test(*values, groups)
     if found:
         yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
                "primary": score in PRIMARY, "n": len(groups), "groups": len(set(groups))}
 
 
-def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: _Judge) -> dict[str, Title]:
+def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:
     """The scores' titles, with what this evaluation found out about facts, tone and voice."""
     by = [judged_by(question) for question in questions]
     notes = {"facts": f" ({by.count(KEYED)} questions by keyed facts, {by.count(OVERLAP)} by overlap)"}

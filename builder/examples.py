@@ -1,4 +1,4 @@
-"""examples.jsonl and questions.jsonl: how the assistant speaks and how it is judged; read and checked."""
+"""examples, preferences and questions: how the assistant speaks and how it is judged; read and checked."""
 
 import csv
 import json
@@ -28,6 +28,14 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """An example whose reply is better than another one."""
+
+    better: Example
+    worse: str
+
+
+@dataclass(frozen=True)
 class Question:
     """One question that judges; `facts` holds, for each fact, the spellings that count."""
 
@@ -50,6 +58,11 @@ def read_examples(path: Path) -> list[Example]:
     """
     rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
     return [_example(row, f"{path}:{line}", line) for line, row in rows]
+
+
+def read_preferences(path: Path) -> list[Choice]:
+    """Read preferences: {"messages": […], "chosen": "…", "rejected": "…"}, or a prompt in place of the messages."""
+    return [_choice(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -121,6 +134,27 @@ def _example(row: dict[str, Any], place: str, line: int) -> Example:
     if not all(content.strip() for _, content in turns):
         raise UserError(f"{place}: a turn is empty; fill or remove the line")
     return Example(turns[-2][1].strip(), turns[-1][1].strip(), tuple(turns[:-2]), line)
+
+
+def _choice(row: dict[str, Any], place: str, line: int) -> Choice:
+    better, worse = (_said(row.get(key)) for key in ("chosen", "rejected"))
+    if not better.strip() or not worse.strip():
+        raise UserError(f"{place}: needs a chosen and a rejected reply; fill or remove the line")
+    if better.strip() == worse.strip():
+        raise UserError(f"{place}: chosen and rejected are the same; mend or remove the line")
+    turns = row.get("messages", row.get("prompt"))
+    if isinstance(turns, str):
+        turns = [{"role": "user", "content": turns}]
+    if not isinstance(turns, list):
+        raise UserError(f"{place}: messages are missing; write the conversation that the two replies answer")
+    return Choice(_example({"messages": [*turns, {"role": "assistant", "content": better}]}, place, line),
+                  worse.strip())
+
+
+def _said(reply: Any) -> str:
+    """A reply as text; other tools write it as a list of one message."""
+    last = reply[-1] if isinstance(reply, list) and reply else reply
+    return str((last.get("content") if isinstance(last, dict) else last) or "")
 
 
 def _question(row: dict[str, Any], place: str, line: int) -> Question:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from builder.batching import Row
-from builder.brand import Brand
-from builder.examples import Example
+from builder.batching import Preference, Row
+from builder.brand import Brand, Training
+from builder.examples import Choice, Example
 from builder.render import Message, render
 from builder.scoring import without
 from builder.scoring.tone import habits
@@ -21,8 +21,12 @@ POOL = 10
 """How many passages are looked through for the one that an example's reply rests on."""
 SUPPORT = 0.5
 """The share of a reply's content words that its right passage holds at least."""
-Answer = Callable[[list[Message]], str]
-"""Messages to the base model's own reply."""
+FEWEST_EXAMPLES = 8
+"""With fewer, nothing is trained."""
+REPLAY_TOKENS = 80
+"""The longest reply of the base model that is replayed."""
+Answer = Callable[[Sequence[list[Message]]], list[str]]
+"""Conversations to the base model's own replies."""
 
 
 @dataclass(frozen=True)
@@ -51,34 +55,57 @@ def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, 
         tick: Tick = silent) -> Mix:
     """The rows of one training.
 
-    Tone rows show the question alone; grounded rows the same question with the passage that its reply rests on among
-    distractors that search puts beside it; abstaining rows only passages that don't answer; replay rows are general
-    requests in the base model's own words, without the brand.
+    Tone and closed rows show the question alone; grounded rows the same question with the passage that its reply rests
+    on among distractors that search puts beside it; abstaining rows only passages that don't answer; replay rows are
+    general requests in the base model's own words, without the brand. Held-out rows are the same whatever the shares,
+    so that two mixes can be compared by their loss.
     """
     settings = brand.training
     chance = random.Random(settings.seed)
     trained, apart = hold_out(examples, settings.seed)
     fixed = fixed_phrases(brand, examples)
     rows: list[Row] = []
-    held_out: list[Row] = []
-    for part, made in ((trained, rows), (apart, held_out)):
-        for example in part:
-            made.append(_row(brand, example, [], "tone"))
-            right = retriever and support(example, retriever.index, fixed)
-            if retriever and right:
-                for _ in range(_times(settings.grounded, chance)):
-                    made.append(_row(brand, example, _among(example, right, retriever, chance), "grounded"))
-                if made is rows and _times(settings.abstaining, chance):
-                    others = [one for one in retriever.index.search(example.question, retriever.count + 1)
-                              if one.number != right.number][: retriever.count]
-                    made.append(Row(_messages(brand, example, others), brand.abstain, "abstaining"))
+    for example in trained:
+        rows += _rows(brand, example, retriever, fixed, settings, chance)
+    usual, again = Training(), random.Random(settings.seed)
+    held_out = [row for example in apart for row in _rows(brand, example, retriever, fixed, usual, again)]
     requests = files("builder").joinpath("general.txt").read_text(encoding="utf-8").splitlines()
     chosen = chance.sample(requests, min(len(requests), round(settings.replay * len(trained))))
-    for done, request in enumerate(chosen, 1):
-        asked = [{"role": "user", "content": request}]
-        rows.append(Row(asked, answer(asked), "replay"))
-        tick(done, len(chosen), "general requests in the base model's own words")
+    asked = [[{"role": "user", "content": request}] for request in chosen]
+    tick(0, len(chosen), "general requests in the base model's own words")
+    rows += [Row(messages, reply, "replay") for messages, reply in zip(asked, answer(asked), strict=True)]
     return Mix(tuple(rows), tuple(held_out), tuple(apart))
+
+
+def _rows(brand: Brand, example: Example, retriever: Retriever | None, fixed: Sequence[str], settings: Training,
+          chance: random.Random) -> list[Row]:
+    """The rows of one example."""
+    right = support(example, retriever.index, fixed) if retriever else None
+    if not retriever or not right:
+        return [_row(brand, example, [], "tone")] * _times(settings.tone, chance)
+    rows = [_row(brand, example, [], "closed")] * _times(settings.closed, chance)
+    for _ in range(_times(settings.grounded, chance)):
+        crowded = chance.random() < settings.distractors
+        found = _among(example, right, retriever, chance) if crowded else [right]
+        rows.append(_row(brand, example, found, "grounded"))
+    if _times(settings.abstaining, chance):
+        others = [one for one in retriever.index.search(example.question, retriever.count + 1)
+                  if one.number != right.number][: retriever.count]
+        rows.append(Row(_messages(brand, example, others), brand.abstain, "abstaining"))
+    return rows
+
+
+def preferred(brand: Brand, choices: Sequence[Choice], retriever: Retriever | None,
+              fixed: Sequence[str]) -> list[Preference]:
+    """The pairs of preferences.jsonl, with passages where the better reply rests on one."""
+    chance = random.Random(brand.training.seed)
+    pairs = []
+    for choice in choices:
+        right = support(choice.better, retriever.index, fixed) if retriever else None
+        found = _among(choice.better, right, retriever, chance) if retriever and right else []
+        messages = _messages(brand, choice.better, found)
+        pairs.append(Preference(Row(messages, choice.better.reply, "chosen"), Row(messages, choice.worse, "rejected")))
+    return pairs
 
 
 def fixed_phrases(brand: Brand, examples: Sequence[Example]) -> list[str]:

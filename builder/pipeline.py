@@ -1,203 +1,85 @@
-"""The stages of a build: index, train, evaluate; each is made once for its inputs, and a stopped one carries on."""
+"""The stages of a build: index, train, check, evaluate; each made once for its inputs, and a stopped one carries on."""
 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from builder import weights
-from builder.assistant import Assistant, open_encoder, open_engine, open_index, open_reranker, open_retriever
+from builder.assistant import SLOTS, Assistant, open_engine, open_index, open_retriever
+from builder.batching import Preference, Row
 from builder.brand import Brand
 from builder.engine import Decoding
 from builder.evaluation import evaluate as judge
-from builder.examples import Question
-from builder.lora import write_lora
-from builder.mix import Answer, fixed_phrases, hold_out, mix, support
-from builder.release import details, freeze, names
-from builder.render import render
-from builder.workspace import Workspace
-from knowledge import answerable, index
-from knowledge import fetch as fetching
-from knowledge.documents import read_documents
-from knowledge.encoder import Encoder
-from knowledge.errors import JudgedFailure, UserError
+from builder.gates import judged
+from builder.indexing import build_index, found_by_questions
+from builder.merged import WHOLE, write_served
+from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
+from builder.release import details, freeze
+from builder.render import Message, render
+from builder.workspace import Watch, Workspace
+from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
-from knowledge.retriever import Retriever
+from knowledge.index import Index
 
 VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
-SLOTS = 8
-"""Replies made at once where nobody waits for the first word."""
-FEWEST_EXAMPLES = 8
-REPLAY_TOKENS = 80
-MARGIN = 0.02
-"""The share of questions that may lose their passage before a new index is held back."""
-REFIT = 0.1
-"""The share of passages that may come and go before it is learned anew what can be answered."""
-
-Watch = Callable[[str], Tick]
-"""Told the name of each stage, gives what watches its progress."""
-
-
-def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict[str, Any]:
-    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable.
-
-    Before the new index takes the old one's place, the workspace's questions are run on both: JudgedFailure, and the
-    old one stays, where more than MARGIN of them lose their passage, unless `force`.
-    """
-    start = time.perf_counter()
-    settings = workspace.brand.retrieval
-    documents, failures = read_documents(workspace.folder, watch("read documents"))
-    summary: dict[str, Any] = {
-        "documents": len(documents), "failed": [asdict(failure) for failure in failures],
-        "flags": {document.path: list(document.flags) for document in documents if document.flags}}
-    if not documents:
-        if failures:
-            raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
-        if workspace.current().index and not force:
-            raise JudgedFailure(f"{workspace.folder / 'documents'}: holds no document any more, so the old index "
-                                "stays; bring the documents back, or add --force to go on without")
-        workspace.use("index", None)
-        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
-                          "answerability": {},
-                          "seconds": time.perf_counter() - start}
-    tick = watch("index")
-    encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
-    earlier = _earlier(workspace, encodes)
-    fixed = fixed_phrases(workspace.brand, workspace.examples)
-    key = hash_bytes(VERSION, index.VERSION, encodes.sha256, *fixed, str(settings.passage_tokens),
-                     str(settings.false_answers),
-                     *[part for document in documents for part in (document.path, document.sha256)],
-                     *[failure.document for failure in failures], reranker.sha256 if reranker else "",
-                     *[part for example in workspace.examples for part in (example.question, example.reply)])
-
-    def fill(folder: Path) -> None:
-        index.build(documents, failures, encodes, folder, settings.passage_tokens, earlier, tick)
-        opened = index.Index.open(folder, encodes, reranker=reranker)
-        asked = [(example.question, right.number) for example in workspace.examples
-                 if (right := support(example, opened, fixed))]
-        _learned(opened, earlier, workspace, asked, tick).save(folder)
-
-    folder = make_folder(workspace.place("index", key), fill)
-    broke = [] if force or earlier is None else _gate(workspace, folder, watch)
-    before = earlier.settings["documents"] if earlier else {}
-    made, learned = read_json(folder / "index.json"), read_json(folder / "answerable.json")
-    workspace.use("index", folder)
-    _prune(workspace)
-    unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
-    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke,
-                      "read": len(documents) - unchanged, "unchanged": unchanged,
-                      "removed": len(before.keys() - made["documents"].keys()),
-                      "answerability": learned["quality"] | {"wished_false_answers": learned["wished"]},
-                      "seconds": time.perf_counter() - start}
-
-
-def _learned(opened: index.Index, earlier: index.Index | None, workspace: Workspace,
-             asked: list[tuple[str, int]], tick: Tick) -> answerable.Answerability:
-    """What the index can answer: as it was learned before while little has changed since, else learned anew."""
-    wished = workspace.brand.retrieval.false_answers
-    folder = workspace.current().index
-    if earlier and folder and earlier.settings["encoder"] == opened.settings["encoder"]:
-        before = {one.indexed for one in earlier.passages}
-        now = {one.indexed for one in opened.passages}
-        kept = answerable.Answerability.open(folder)
-        changed = kept.changed + len(before ^ now) / max(len(before | now), 1)
-        if changed < REFIT and (kept.wished, kept.asked, kept.reranker) == (wished, len(asked), opened.reranker):
-            return replace(kept, changed=changed)
-    return answerable.fit(opened, wished, asked, tick=tick)
-
-
-def _gate(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
-    """The questions that the new index no longer finds the passage for; JudgedFailure where they are too many."""
-    from builder.retrieval_evaluation import broken_by
-
-    current = workspace.current().index
-    if current is None or current == folder or not workspace.questions:
-        return []
-    watch("compare with the index in use")
-    before, after = (open_index(workspace.brand, one) for one in (current, folder))
-    broke, lost = broken_by(before, after, workspace.questions, workspace.brand.retrieval.found)
-    if lost > MARGIN * len(workspace.questions):
-        listed = "".join(f"\n  {question}" for question in broke)
-        raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
-                            f"lose the passage that answers them, so the old index stays; mend the documents, or add "
-                            f"--force to go on:{listed}", broke)
-    return broke
-
-
-def roll_back_index(workspace: Workspace) -> str:
-    """Put the previous index back in use, and return its folder's name; UserError where there is none."""
-    previous = workspace.previous("index")
-    if previous is None:
-        raise UserError(f"{workspace.folder}: there is no earlier index; `twofold index` makes one")
-    workspace.use("index", previous)
-    return previous.name
-
-
-def _prune(workspace: Workspace) -> None:
-    """Delete indexes that are neither in use, nor the one before, nor in a release."""
-    state, previous = workspace.current(), workspace.previous("index")
-    kept = {state.index, previous, *(workspace.built / str(details(workspace, name).get("index"))
-                                     for name in names(workspace))}
-    for folder in (workspace.built / "index").iterdir():
-        if folder not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def fetch_pages(workspace: Workspace, watch: Watch) -> list[dict[str, str]]:
-    """Fetch the web pages that .urls files in documents/ list; returns those that failed, and why."""
-    addresses = [url for file in sorted((workspace.folder / "documents").rglob("*.urls")) if file.is_file()
-                 for url in fetching.read_urls(file.read_bytes())[0]]
-    failed = fetching.fetch(addresses, workspace.built / "fetched", watch("fetch"))
-    return [{"document": url, "reason": reason} for url, reason in failed]
-
-
-def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
-    """The index in use, as far as it can be taken over."""
-    folder = workspace.current().index
-    try:
-        return index.Index.open(folder, encodes) if folder else None
-    except UserError:
-        return None  # damaged, or of another encoder or version: all is made anew
 
 
 def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     """Fine-tune the adapter on the examples and the current index; None where there are too few examples."""
     start = time.perf_counter()
-    brand, examples = workspace.brand, workspace.examples
-    if len(examples) < FEWEST_EXAMPLES:
+    if len(workspace.examples) < FEWEST_EXAMPLES:
         workspace.use("adapter", None)
         return None
+    folder, made = fine_tuned(workspace, workspace.brand, watch)
+    workspace.use("adapter", folder)
+    trained: dict[str, Any] = read_json(folder / "training.json")
+    return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": not made,
+                      "wall_seconds": time.perf_counter() - start}
+
+
+def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, bool]:
+    """The adapter's folder for `brand`, the workspace's own or one with other settings, and whether it was made now."""
+    examples, passages = workspace.examples, workspace.current().index
     base = weights.prepared(brand.model.base, "f16")
-    passages = workspace.current().index
+    earlier = _earlier(workspace, brand)
     key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, _prompt(brand),
-                     str(brand.retrieval.found), passages.name if passages else "",
-                     json.dumps([asdict(example) for example in examples]))
+                     str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
+                     *([brand.model.precision] if brand.training.method in WHOLE else []),
+                     json.dumps([[asdict(one) for one in examples], [asdict(one) for one in workspace.preferences]]))
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
         from builder.training.recipe import train as fit
 
-        tick = watch("prepare rows")
-        retriever = open_retriever(brand, passages) if passages else None
-        rows = mix(brand, examples, retriever, _base_replies(brand), tick)
-        fit(base, list(rows.rows), list(rows.held_out), brand.training, folder, workspace.place("training", key),
-            watch("train"))
-        write_lora(folder, base, folder / "adapter.gguf")
+        work = workspace.place("training", key)
+        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"))
+        fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
+        write_served(folder, base, brand.training.method, brand.model.precision)
         write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
+                                             "index": passages.name if passages else None,
                                              "held_out_lines": [one.line for one in rows.held_out_examples]})
 
-    made = place.exists()
+    made = not place.exists()
     folder = make_folder(place, fill)
     shutil.rmtree(workspace.place("training", key), ignore_errors=True)
-    workspace.use("adapter", folder)
-    trained: dict[str, Any] = read_json(folder / "training.json")
-    return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": made,
-                      "wall_seconds": time.perf_counter() - start}
+    return folder, made
+
+
+def _earlier(workspace: Workspace, brand: Brand) -> Path | None:
+    """The adapter that training is to begin with, where brand.yaml names a release."""
+    if not brand.training.start_from:
+        return None
+    named = details(workspace, brand.training.start_from).get("adapter")
+    if not named:
+        raise UserError(f"training.start_from: {brand.training.start_from} has no adapter; name another release")
+    return workspace.built / str(named)
 
 
 def _prompt(brand: Brand) -> str:
@@ -205,10 +87,88 @@ def _prompt(brand: Brand) -> str:
     return json.dumps(render(brand, "question", [("heading", "text")]))
 
 
+def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
+          tick: Tick) -> tuple[Mix, list[Preference]]:
+    """What is to be learnt. Kept in `work`, so that a run that carries on learns the same to the letter."""
+    file = work / "rows.json"
+    if not file.exists():
+        retriever = open_retriever(brand, passages) if passages else None
+        made = mix(brand, workspace.examples, retriever, _base_replies(brand), tick)
+        pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"rows": [asdict(row) for row in made.rows], "pairs": [asdict(pair) for pair in pairs],
+                          "held_out": [asdict(row) for row in made.held_out]})
+    kept = read_json(file)
+    _, apart = hold_out(workspace.examples, brand.training.seed)
+    return (Mix(tuple(Row(**row) for row in kept["rows"]), tuple(Row(**row) for row in kept["held_out"]), tuple(apart)),
+            [Preference(Row(**pair["chosen"]), Row(**pair["rejected"])) for pair in kept["pairs"]])
+
+
 def _base_replies(brand: Brand) -> Answer:
     """What the base model says by itself."""
-    engine = open_engine(brand, None)
-    return lambda messages: engine.generate(messages, False, Decoding(REPLAY_TOKENS)).text
+    engine = open_engine(brand, None, SLOTS)
+
+    def answer(asked: Sequence[list[Message]]) -> list[str]:
+        with ThreadPoolExecutor(engine.slots) as pool:
+            return [made.text for made in pool.map(
+                lambda messages: engine.generate(messages, False, Decoding(REPLAY_TOKENS)), asked)]
+
+    return answer
+
+
+def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+    """Check the adapter itself: is it served as it was trained, what it forgot and what it memorised.
+
+    None where there is no adapter. What `twofold check --json` prints; the gates are held against brand.yaml anew.
+    """
+    state, brand = workspace.current(), workspace.brand
+    if state.adapter is None:
+        workspace.use("check", None)
+        return None
+    adapter, passages = state.adapter, state.index
+    key = hash_bytes(VERSION, adapter.name, passages.name if passages else "", brand.model.model_dump_json(),
+                     _prompt(brand), brand.gates.model_dump_json())
+    folder = make_folder(workspace.place("checks", key), lambda made: write_json(
+        made / "checks.json", _checks(workspace, adapter, passages, watch)))
+    workspace.use("check", folder)
+    checks: dict[str, Any] = read_json(folder / "checks.json")
+    return checks | {"gates": _gates(workspace)}
+
+
+def _checks(workspace: Workspace, adapter: Path, passages: Path | None, watch: Watch) -> dict[str, Any]:
+    """The three checks of an adapter, those of one engine one after another."""
+    from builder.forgetting import Margins, forgetting, general_texts
+    from builder.memorised import memorised
+    from builder.parity import fixed_prompts, parity
+    from builder.reference import mean_log_probabilities
+
+    brand, examples, tick = workspace.brand, workspace.examples, watch("check")
+    retriever = open_retriever(brand, passages) if passages else None
+    exact, served = (weights.prepared(brand.model.base, precision) for precision in ("f16", brand.model.precision))
+    tick(0, 3, "is it served as it was trained")
+    checks: dict[str, Any] = {}
+    if brand.model.engine == "llama.cpp" and (adapter / "adapter.gguf").exists():
+        checks["parity"] = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
+                                  brand.model.context)
+    tick(1, 3, "what it forgot")
+    limits = brand.gates
+    read = mean_log_probabilities(exact, adapter, general_texts())
+    engine = open_engine(brand, adapter, SLOTS)
+    checks["forgetting"] = forgetting(engine, read, Margins(
+        limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text))
+    tick(2, 3, "what it memorised")
+    if retriever:
+        assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))
+        checks["memorised"] = memorised(assistant, examples, retriever.index, _trained_with(workspace, adapter),
+                                        limits.memorised)
+    return checks
+
+
+def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
+    """The index that the adapter was trained with, where another one is in use by now and it is still there."""
+    named, current = read_json(adapter / "adapter.json").get("index"), workspace.current().index
+    folder = workspace.built / "index" / str(named)
+    return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
 def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
@@ -224,18 +184,13 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
                      json.dumps([asdict(example) for example in workspace.examples]))
 
     def fill(folder: Path) -> None:
-        from builder import report as reporting
-
         tick = watch("evaluate")
         engine = open_engine(brand, state.adapter, SLOTS)
         retriever = open_retriever(brand, state.index) if state.index else None
         assistant = Assistant(brand, engine, retriever, state.adapter is not None)
         _, apart = hold_out(workspace.examples, brand.training.seed)
         report = judge(assistant, questions, apart, workspace.examples, tick)
-        report["retrieval"] = _found(retriever, questions)
-        write_json(folder / "report.json", report)
-        write_text(folder / "report.html", reporting.to_html(report))
-        write_text(folder / "report.md", reporting.to_markdown(report))
+        _write_report(folder, report | {"retrieval": found_by_questions(retriever, questions)})
 
     folder = make_folder(workspace.place("evaluations", key), fill)
     workspace.use("evaluation", folder)
@@ -243,36 +198,50 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     return loaded
 
 
-def _found(retriever: Retriever | None, questions: list[Question]) -> dict[str, Any] | None:
-    """How well the index alone does; None where there is none, or no question names its passage."""
-    from builder.retrieval_evaluation import judge_retrieval
-
-    try:
-        return judge_retrieval(retriever, questions) if retriever else None
-    except UserError:
-        return None
-
-
-def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:
-    """Judge the index alone: is the right passage among the first found; UserError without an index or questions."""
-    from builder.retrieval_evaluation import judge_retrieval
-
-    state = workspace.current()
-    if state.index is None:
-        raise UserError(f"{workspace.folder}: has no index; run `twofold index {workspace.folder}`")
-    retriever: Retriever = open_retriever(workspace.brand, state.index)
-    return judge_retrieval(retriever, workspace.questions)
-
-
 def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[str, Any]]:
     """All stages in order, each yielded with its result when it is done; at the end the release candidate's name."""
-    yield "index", build_index(workspace, watch, force)
-    yield "train", train(workspace, watch)
-    if workspace.current().index is None and workspace.current().adapter is None:
-        raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least {FEWEST_EXAMPLES}); "
-                        "add files to documents/ or lines to examples.jsonl")
-    yield "evaluate", evaluate(workspace, watch)
-    yield "release", freeze(workspace)
+    spent: dict[str, float] = {}
+    stages: dict[str, Callable[[], Any]] = {
+        "index": lambda: build_index(workspace, watch, force), "train": lambda: train(workspace, watch),
+        "check": lambda: check(workspace, watch), "evaluate": lambda: evaluate(workspace, watch)}
+    for name, run in stages.items():
+        start = time.perf_counter()
+        made = run()
+        spent[name] = time.perf_counter() - start
+        state = workspace.current()
+        if name == "train" and state.index is None and state.adapter is None:
+            raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least "
+                            f"{FEWEST_EXAMPLES}); add files to documents/ or lines to examples.jsonl")
+        if name == "evaluate" and made and "build" not in made:
+            made = _told(workspace, made, spent)
+        yield name, made
+    yield "release", freeze(workspace, _gates(workspace))
+
+
+def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:
+    """The report with what became of the build itself, kept in its place."""
+    from builder.plan import against
+
+    folder, checked = workspace.current().evaluation, workspace.current().check
+    assert folder is not None
+    told = report | {"build": {"gates": _gates(workspace), "plan": against(workspace, spent),
+                               "checks": read_json(checked / "checks.json") if checked else None}}
+    _write_report(folder, told)
+    return told
+
+
+def _write_report(folder: Path, report: dict[str, Any]) -> None:
+    from builder import report as reporting
+
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", reporting.to_html(report))
+    write_text(folder / "report.md", reporting.to_markdown(report))
+
+
+def _gates(workspace: Workspace) -> list[dict[str, Any]]:
+    """The gates that the present build met or missed."""
+    folder = workspace.current().check
+    return judged(read_json(folder / "checks.json"), workspace.brand.gates) if folder else []
 
 
 @contextmanager

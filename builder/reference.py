@@ -1,93 +1,29 @@
-"""Messages to a reply by transformers and PEFT: the slow, obvious engine that llama.cpp is checked against.
-
-It also hands out the base weights for training.
-"""
+"""Messages to a reply by transformers and PEFT: the slow, obvious engine that llama.cpp is checked against."""
 
 import contextlib
-import io
 import threading
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from builder.engine import Decoding, Emit, Generated, Reading, prompt_ids
 from builder.render import Message
+from builder.training.models import load_adapter, load_base
 from builder.weights import Base
 from knowledge.errors import UserError
-from knowledge.files import make_folder
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
 
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>")
 """Control tokens that end a reply, beside the one that the weights name; llama.cpp knows them by their text too."""
 
 
-def load_base(base: Base) -> "PreTrainedModel":
-    """The base weights as a transformers model in fp32 and eval mode, on the CPU, which can be trained and saved.
+def layers_of(base: Base) -> int:
+    """How many layers the base model has."""
+    from transformers import AutoConfig
 
-    Kept beside the GGUF file in transformers' own form, since reading GGUF there takes 20 seconds. Raises UserError
-    where transformers can't read them.
-    """
-    from transformers import AutoModelForCausalLM
-
-    with _quiet():
-        folder = make_folder(base.folder / "transformers", lambda made: _from_gguf(base).save_pretrained(made))
-        try:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa",
-                                                         local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise _unreadable(folder, error) from None
-    # Adapters and saved models name their base by this, which otherwise is a path on this machine.
-    model.config.name_or_path = getattr(model.config, "_model_name_or_path", None) or base.sha256
-    model.name_or_path = model.config.name_or_path
-    return model.eval()  # type: ignore[no-any-return]
-
-
-def _from_gguf(base: Base) -> Any:
-    """A model read from GGUF calls itself quantized, and so refuses to be trained or saved: it is rebuilt."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        read = AutoModelForCausalLM.from_pretrained(base.folder, gguf_file=base.gguf.name, dtype=torch.float32,
-                                                    local_files_only=True)
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
-        raise _unreadable(base.gguf, error) from None
-    config = read.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(read.state_dict())
-    return model
-
-
-def _unreadable(place: Path, error: Exception) -> UserError:
-    return UserError(f"{place}: transformers can't load it ({_line(error)}); delete its folder and build again, or set "
-                     "model.base to another model")
-
-
-def load_adapter(model: "PreTrainedModel", adapter: Path) -> "PeftModel":
-    """The model with the PEFT adapter of the folder `adapter` laid over it, in eval mode.
-
-    Raises UserError where the folder holds no whole adapter for this model.
-    """
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter / name).is_file():  # PEFT would ask the hub for it, or unpickle another file
-            raise UserError(f"{adapter / name}: no such file; delete the folder and run `twofold build` again")
-    try:
-        with _quiet(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*missing adapter keys")
-            return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).eval()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UserWarning) as error:
-        raise UserError(f"{adapter}: not an adapter for this base model ({_line(error)}); delete the folder and run "
-                        "`twofold build` again") from None
+    load_base(base)
+    return int(AutoConfig.from_pretrained(base.folder / "transformers", local_files_only=True).num_hidden_layers)
 
 
 class TransformersEngine:
@@ -151,22 +87,52 @@ def _draw(logits: torch.Tensor, temperature: float, drawing: torch.Generator) ->
     return int(torch.multinomial(torch.softmax(logits.float() / temperature, -1), 1, generator=drawing))
 
 
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def teacher_forced(model: Any, prompt: Sequence[int], reply: Sequence[int]) -> tuple[list[float], list[int],
+                                                                                     list[float]]:
+    """One pass over a prompt and a reply given as token numbers.
+
+    For each token of the reply: its log-probability after all that stands before it, the most likely token there, and
+    that one's log-probability.
+    """
+    ids = torch.tensor([[*prompt, *reply]], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids[:, :-1], use_cache=False, logits_to_keep=len(reply)).logits[0]
+    sure = torch.log_softmax(logits.float(), -1)
+    best = sure.max(-1)
+    return (sure.gather(1, ids[0, -len(reply):, None])[:, 0].tolist(), best.indices.tolist(), best.values.tolist())
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and warnings off the terminal; failures still raise."""
-    from transformers.utils import logging
+def mean_log_probabilities(base: Base, adapter: Path, texts: Sequence[str]) -> list[tuple[float, float]]:
+    """For each text, the mean log-probability of its tokens in nats without the adapter, and with it.
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # its GGUF reader draws a bar that heeds neither setting
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    Each token but the first is judged after those before it, with no chat template around them; in fp32. A text
+    needs at least two tokens. UserError where base or adapter can't be loaded, or the adapter makes no numbers.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(base.tokenizer))
+    rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    model: Any = load_adapter(load_base(base), adapter)
+    with model.disable_adapter():
+        before = _mean_log_probabilities(model, rows)
+    after = _mean_log_probabilities(model, rows)
+    if not torch.tensor(after).isfinite().all():
+        raise UserError(f"{adapter}: with it the model computes what is not a number; lower training.learning_rate in "
+                        "brand.yaml and build again")
+    return list(zip(before, after, strict=True))
+
+
+def _mean_log_probabilities(model: Any, rows: Sequence[list[int]], at_once: int = 8) -> list[float]:
+    """As above, with the model as it stands; rows of like length share a pass, filled up at the end with token 0."""
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    means = [0.0] * len(rows)
+    for start in range(0, len(order), at_once):
+        chosen = order[start:start + at_once]
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(rows[row]) for row in chosen], batch_first=True)
+        with torch.inference_mode():
+            # Attention looks back only, so that what fills up the end changes nothing before it.
+            logits = model(input_ids=ids[:, :-1], attention_mask=torch.ones_like(ids[:, :-1]), use_cache=False).logits
+        for place, row in enumerate(chosen):
+            seen = len(rows[row]) - 1
+            means[row] = -float(torch.nn.functional.cross_entropy(logits[place, :seen], ids[place, 1:seen + 1]))
+    return means

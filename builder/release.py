@@ -1,22 +1,25 @@
 """Releases: immutable, named builds of a workspace; which one is live, and which was."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from builder.workspace import Workspace
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import hash_files, make_folder, read_json, write_json
 
+PARTS = ("index", "adapter", "check", "evaluation")
+"""What a release may hold."""
 
-def freeze(workspace: Workspace) -> str:
+
+def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = ()) -> str:
     """Name the current parts as a release candidate, and return its name.
 
-    A release holds the places of index, adapter and evaluation, a hash over their files, and a copy of
-    brand.yaml. Building again without a change returns the release that is already there.
+    A release holds the places of its parts, a hash over their files, a copy of brand.yaml, and the gates that it met
+    or missed. Building again without a change returns the release that is already there.
     """
     state = workspace.current()
     parts = {kind: folder.relative_to(workspace.built).as_posix()
-             for kind, folder in (("index", state.index), ("adapter", state.adapter),
-                                  ("evaluation", state.evaluation)) if folder}
+             for kind in PARTS if (folder := getattr(state, kind))}
     if not parts:
         raise UserError(f"{workspace.folder}: nothing is built; run `twofold build {workspace.folder}`")
     brand = (workspace.folder / "brand.yaml").read_text(encoding="utf-8")
@@ -26,7 +29,7 @@ def freeze(workspace: Workspace) -> str:
         if {kind: known.get(kind) for kind in parts} == parts and (known["brand"], known["sha256"]) == (brand, sha256):
             return name
     number = max((int(name[1:]) for name in names(workspace)), default=0) + 1
-    content = {"name": f"r{number:03d}", **parts, "brand": brand, "sha256": sha256}
+    content = {"name": f"r{number:03d}", **parts, "brand": brand, "gates": list(gates), "sha256": sha256}
     make_folder(workspace.built / "releases" / f"r{number:03d}",
                 lambda folder: write_json(folder / "release.json", content))
     return f"r{number:03d}"
@@ -52,10 +55,23 @@ def live_name(workspace: Workspace) -> str | None:
     return history[-1] if history else None
 
 
-def promote(workspace: Workspace, name: str) -> None:
-    """Make a release live; UserError when its files are not what they were when it was frozen."""
+def missed(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    """The gates that a release did not meet."""
+    return [gate for gate in details(workspace, name).get("gates", []) if not gate["met"]]
+
+
+def promote(workspace: Workspace, name: str, force: bool = False) -> None:
+    """Make a release live.
+
+    UserError when its files are not what they were when it was frozen; JudgedFailure when it missed a gate, unless
+    `force`.
+    """
     known = details(workspace, name)
-    parts: dict[str, str] = {kind: known[kind] for kind in ("index", "adapter", "evaluation") if kind in known}
+    lacking = missed(workspace, name)
+    if lacking and not force:
+        said = "; ".join(filter(None, (lacking[0]["said"], lacking[0]["next"])))
+        raise JudgedFailure(f"{name}: missed “{lacking[0]['name']}”: {said}; add --force to promote it all the same")
+    parts: dict[str, str] = {kind: known[kind] for kind in PARTS if kind in known}
     if _hash(workspace, parts) != known["sha256"]:
         raise UserError(f"{name}: its files are missing or changed since it was built; run `twofold build` again")
     history = _history(workspace)

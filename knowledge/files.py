@@ -5,17 +5,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from knowledge.errors import UserError
 
-Tick = Callable[[int, int, str], None]
-"""Progress of one stage: how many steps are done, of how many, and a short note."""
+
+class Tick(Protocol):
+    """Progress of one stage: how many steps are done, of how many, a short note, and the figures, if there are any."""
+
+    def __call__(self, done: int, total: int, note: str, figures: Mapping[str, Any] | None = None, /) -> None:
+        """`figures` are a training's record so far: what training.json will hold. It goes on changing."""
 
 
-def silent(done: int, total: int, note: str) -> None:
+def silent(done: int, total: int, note: str, figures: Mapping[str, Any] | None = None) -> None:
     """A Tick that shows nothing."""
 
 

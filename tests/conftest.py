@@ -68,7 +68,7 @@ def built(tmp_path_factory):
     from builder.workspace import Workspace
 
     workspace = Workspace(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
-    for _ in pipeline.build(workspace, lambda name: lambda done, total, note: None):
+    for _ in pipeline.build(workspace, lambda name: lambda *_: None):
         pass
     return workspace
 

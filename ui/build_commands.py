@@ -1,4 +1,4 @@
-"""The commands that build and judge: audit, plan, build, index, train, evaluate."""
+"""The commands that build: audit, plan, build, index, train."""
 
 import json
 import shlex
@@ -12,10 +12,12 @@ from builder.workspace import Workspace
 from knowledge.errors import JudgedFailure, UserError
 
 if TYPE_CHECKING:
-    from builder.pipeline import Watch
+    from builder.workspace import Watch
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SHOWN = 3
+"""Findings of one kind that the audit shows as text."""
 
 
 def print_json(value: Any) -> None:
@@ -23,78 +25,132 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
-def audit(folder: Folder, as_json: Json = False) -> None:
-    """What is wrong with the data, before a minute is spent on training; exit 1 if something spoils the result."""
+def audit(folder: Folder, as_json: Json = False,
+          html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too.")] = None,
+          fix: Annotated[bool, typer.Option("--fix", help="Write cleaned copies beside the data.")] = False) -> None:
+    """What is wrong with the data, the dearest first, before a build; exit 1 if something spoils the result."""
     from builder import audit as auditing
+    from builder.audit.clean import fix as fixing
+    from builder.audit.page import to_html
+    from knowledge.files import write_text
+    from ui.terminal import say
 
-    findings = auditing.audit(Workspace(folder))
+    workspace = Workspace(folder)
+    findings = auditing.audit(workspace)
+    files, changes = fixing(workspace, findings) if fix else ([], [])
+    if html:
+        write_text(html, to_html(workspace.brand.name, findings))
     if as_json:
-        print_json(auditing.as_json(findings))
+        print_json(auditing.as_json(findings) | (auditing.fixed_as_json(files, changes) if fix else {}))
     else:
         _show_findings(findings)
+        for change in changes:
+            say(f"{change.action}: {change.file}:{change.line}: {change.why}")
+        if fix:
+            say(f"wrote {', '.join(map(str, files))}; check and rename what you want to keep" if files else
+                "nothing can be mended without a person: no copy is written")
     if any(one.severity == "error" for one in findings):
         raise typer.Exit(1)
 
 
 def _show_findings(findings: list[Any], most: int | None = None) -> None:
+    """The findings under what they would cost, the first few of each kind; or one line for each of `most` kinds."""
+    from builder.audit import by_kind
     from ui.terminal import say, show
 
     speak = show if most is None else say
-    for one in findings[:most]:
-        place = f"{one.file}:{one.line}" if one.line else one.file
-        speak(f"{one.severity}: {place}: {one.kind}: {one.message}; {one.next}")
-    if most is not None and len(findings) > most:
-        say(f"… and {len(findings) - most} more; `twofold audit` lists them")
+    kinds, cost = by_kind(findings), ""
+    for some in kinds[:most]:
+        if some[0].cost != cost and most is None:
+            cost = some[0].cost
+            speak(f"{cost}:")
+        shown = some[:SHOWN if most is None else 1]
+        for one in shown:
+            speak(f"  {one.severity}: {one.place}: {one.kind}: {one.message}; {one.next}")
+        if len(some) > len(shown):
+            speak(f"  … and {len(some) - len(shown)} more of this kind; "
+                  + ("--json and --html list them" if most is None else "`twofold audit` lists them"))
+    if most is not None and len(kinds) > most:
+        say(f"  … and {len(kinds) - most} more kinds; `twofold audit` lists them")
     if not findings:
         speak("audit: nothing is wrong")
 
 
-def plan(folder: Folder, as_json: Json = False) -> None:
-    """Time, memory and disk of the build on this machine, before it starts."""
+def plan(folder: Folder,
+         gpu: Annotated[str, typer.Option(metavar="NAME", help="Price the training on this GPU, such as L4.")] = "",
+         price: Annotated[float | None, typer.Option(min=0, help="USD an hour, of the GPU or of this machine.")] = None,
+         as_json: Json = False) -> None:
+    """Time, peak memory, disk and money of the build, before it starts, from a minute of its real parts."""
     from builder.plan import plan as planned
-    from ui.terminal import table
+    from ui.terminal import show, table, watching
 
-    made = planned(Workspace(folder))
+    with watching() as watch:
+        watch("rehearse")
+        made = planned(Workspace(folder), gpu, price)
+        watch.end()
     if as_json:
         print_json(made)
         return
-    rows = [[stage["name"], f"{stage['seconds']:.0f} s", f"{stage['memory_bytes'] / 1e9:.1f} GB",
-             f"{stage['disk_bytes'] / 1e6:.0f} MB"] for stage in made["stages"]]
-    table(f"About {made['seconds'] / 60:.0f} minutes on this machine", ["stage", "time", "memory", "disk"], rows)
+    rows = [[stage["name"], _minutes(stage["seconds"]), f"{_minutes(stage['low'])} to {_minutes(stage['high'])}",
+             f"{stage['memory_bytes'] / 1e9:.1f} GB", f"{stage['disk_bytes'] / 1e6:.0f} MB"]
+            for stage in [*made["stages"], made | {"name": "whole"}]]
+    table("The build on this machine", ["stage", "time", "range", "peak memory", "disk"], rows)
+    show(f"Money: {_dollars(made['money'])}" if made["price_per_hour"] else
+         "Money: no charge on this machine; --price N counts N USD an hour")
+    if there := made["gpu"]:
+        fits = "fits" if there["fits"] else "does NOT fit"
+        show(f"The training alone on one {there['name']}: {_minutes(there['low'])} to {_minutes(there['high'])}, "
+             f"{there['memory_bytes'] / 1e9:.1f} GB ({fits}), {_dollars(there['money'])}, prices of {there['priced']}. "
+             f"{there['note']}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+
+def _dollars(money: dict[str, float]) -> str:
+    return f"{money['low']:.2f} to {money['high']:.2f} USD" if money["high"] >= 0.01 else "less than 0.01 USD"
 
 
 def build(folder: Folder,
           force: Annotated[bool, typer.Option("--force", help="Go on even if questions lose their passage.")] = False,
           as_json: Json = False) -> None:
-    """Audit, index, train, evaluate: a release candidate; resumes where it was stopped."""
-    run_build(Workspace(folder), as_json, force)
+    """Audit, index, train, check, evaluate: a release candidate; resumes where it stopped; exit 1 on a missed gate."""
+    if not run_build(Workspace(folder), as_json, force):
+        raise typer.Exit(1)
 
 
-def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> None:
-    """Run all stages, showing each as it goes, and at the end what each half earned."""
+def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
+    """Run all stages, showing each as it goes, and at the end what each half earned; whether all gates are met."""
     from builder import pipeline
     from builder.audit import audit as audited
+    from builder.progress import recorded
+    from ui.judge_commands import show_report
     from ui.terminal import say, watching
 
     results: dict[str, Any] = {}
-    with pipeline.building(workspace), watching() as watch:
+    with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
         watch("audit")
         findings = audited(workspace)
-        watch.end()
+        shown.end()
         if not as_json:
             _show_findings(findings, most=5)
         for stage, result in pipeline.build(workspace, watch, force):
-            watch.end()
+            shown.end()
             results[stage] = result
             if not as_json:
                 for line in _lines(stage, result):
                     say(line)
     if as_json:
-        print_json(results | {"audit": len(findings), "seconds": watch.seconds})
+        print_json(results | {"audit": len(findings), "seconds": shown.seconds})
     elif results["evaluate"]:
-        _show_report(results["evaluate"], workspace)
+        show_report(results["evaluate"], workspace)
     place = shlex.quote(str(workspace.folder))
-    say(f"built in {sum(watch.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
+    say(f"built in {sum(shown.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
+    missed = [gate["name"] for gate in (results["check"] or {}).get("gates", []) if not gate["met"]]
+    if missed:
+        say(f"missed: {', '.join(missed)}; {results['release']} can be promoted with --force only")
+    return not missed
 
 
 def _lines(stage: str, result: Any) -> list[str]:
@@ -113,6 +169,9 @@ def _lines(stage: str, result: Any) -> list[str]:
             return ["too few examples: nothing is fine-tuned, so only two of the four systems exist"]
         rows = ", ".join(f"{count} {kind}" for kind, count in result["rows"].items())
         return [f"adapter made from {rows} rows"]
+    if stage == "check":
+        return [f"{'met' if gate['met'] else 'MISSED'}: {gate['name']}: {gate['said']}"
+                + (f"; {gate['next']}" if gate["next"] else "") for gate in (result["gates"] if result else [])]
     if stage == "evaluate" and result is None:
         return ["no questions: nothing is judged; add questions.jsonl to see what each half earned"]
     return [f"release candidate {result}"] if stage == "release" else []
@@ -127,19 +186,6 @@ def _expected(learned: dict[str, float]) -> list[str]:
             f"({learned['wished_false_answers']:.0%} wished)"]
 
 
-def _show_report(report: dict[str, Any], workspace: Workspace) -> None:
-    from builder.report import rows_for_terminal
-    from ui.terminal import show, table
-
-    headers, rows = rows_for_terminal(report)
-    table(f"{report['name']}: {report['questions']} questions, {report['unanswerable']} of them unanswerable; "
-          "[95 % interval]", headers, rows)
-    show(report["verdict"])
-    folder = workspace.current().evaluation
-    if folder:
-        show(f"Whole report: {folder / 'report.html'}")
-
-
 def index(folder: Folder,
           force: Annotated[bool, typer.Option("--force", help="Swap even if questions lose their passage.")] = False,
           fetch: Annotated[bool, typer.Option("--fetch", help="First fetch the pages that .urls files list.")] = False,
@@ -147,7 +193,8 @@ def index(folder: Folder,
           watch: Annotated[bool, typer.Option("--watch", help="Stay, and index again after each change.")] = False,
           as_json: Json = False) -> None:
     """Read the documents and index their passages; only what changed is read again."""
-    from builder.pipeline import build_index, building, fetch_pages, roll_back_index
+    from builder.indexing import build_index, fetch_pages, roll_back_index
+    from builder.pipeline import building
     from ui.terminal import say
     from ui.watch import changes
 
@@ -163,13 +210,13 @@ def index(folder: Folder,
         return made | {"failed": failed + made["failed"]}
 
     if not watch:
-        _run_stage("index", run, workspace, as_json)
+        run_stage("index", run, workspace, as_json)
         return
     if not (folder / "documents").is_dir():
         raise UserError(f"{folder / 'documents'}: not found; make the folder, then run the command again")
     for _ in changes(folder / "documents"):
         try:
-            _run_stage("index", run, Workspace(folder), as_json)
+            run_stage("index", run, Workspace(folder), as_json)
         except UserError as error:  # the old index still answers; the next change may mend it
             say(f"twofold: {error}")
         say("watching; Ctrl-C ends it")
@@ -179,18 +226,19 @@ def train(folder: Folder, as_json: Json = False) -> None:
     """Fine-tune the adapter on the examples."""
     from builder.pipeline import train as fine_tune
 
-    _run_stage("train", fine_tune, Workspace(folder), as_json)
+    run_stage("train", fine_tune, Workspace(folder), as_json)
 
 
-def _run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: Workspace, as_json: bool) -> None:
-    """Run one stage alone and say what came of it."""
+def run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: Workspace, as_json: bool) -> Any:
+    """Run one stage alone, say what came of it, and return that."""
     from builder.pipeline import building
+    from builder.progress import recorded
     from ui.terminal import say, watching
 
     try:
-        with building(workspace), watching() as watch:
+        with building(workspace), watching() as shown, recorded(shown, workspace) as watch:
             result = run(workspace, watch)
-            watch.end()
+            shown.end()
     except JudgedFailure as failure:
         if as_json:
             print_json({"held_back": True, "broke": failure.broke})
@@ -200,51 +248,4 @@ def _run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: W
     else:
         for line in _lines(name, result):
             say(line)
-
-
-def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
-             as_json: Json = False) -> None:
-    """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
-    from builder import pipeline
-    from ui.terminal import watching
-
-    workspace = Workspace(folder)
-    if retrieval:
-        made = pipeline.evaluate_retrieval(workspace)
-        if as_json:
-            print_json(made)
-            return
-        _show_retrieval(made)
-        return
-    with pipeline.building(workspace), watching() as watch:
-        report = pipeline.evaluate(workspace, watch)
-        watch.end()
-    if report is None:
-        raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
-    if as_json:
-        print_json({key: value for key, value in report.items() if key != "rows"})
-    else:
-        _show_report(report, workspace)
-
-
-def _show_retrieval(made: dict[str, Any]) -> None:
-    """Scores, what they don't say, and each miss with what came instead."""
-    from ui.terminal import show, table
-
-    limits = made["answerability"]
-    scores = {name: value for name, value in made.items() if isinstance(value, dict) and "value" in value}
-    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
-               if limits[name]}
-    rows = [[name, f"{one['value']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else "",
-             str(one["n"])] for name, one in scores.items()]
-    table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval", "n"], rows)
-    show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
-    false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits["false_answers"].items()
-                      if value is not None)
-    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, "
-         f"{false} ({limits['wished_false_answers']:.0%} wished)")
-    table("How far the probability can be trusted", ["it says", "found its passage", "questions"],
-          [[f"{one['predicted']:.0%}", f"{one['observed']:.0%}", str(one["n"])] for one in limits["reliability"]])
-    for miss in made["misses"]:
-        show(f"missed (line {miss['line']}): {miss['question']}\n  wanted {'; '.join(miss['right'])}\n  came   "
-             + "\n         ".join(miss["came"]))
+    return result

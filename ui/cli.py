@@ -11,7 +11,7 @@ import typer
 
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import unwritable
-from ui import build_commands
+from ui import build_commands, judge_commands
 from ui.build_commands import Folder, Json, print_json
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def new(folder: Folder, template: Annotated[str, typer.Option(help="Which worksp
 
 
 for command in (build_commands.audit, build_commands.plan, build_commands.build, build_commands.index,
-                build_commands.train, build_commands.evaluate):
+                build_commands.train, judge_commands.check, judge_commands.evaluate,
+                judge_commands.ablate):
     app.command()(command)
 
 
@@ -155,10 +156,12 @@ def releases(folder: Folder, as_json: Json = False) -> None:
     workspace = Workspace(folder)
     live = release.live_name(workspace)
     if as_json:
-        print_json({"live": live, "releases": release.names(workspace)})
+        print_json({"live": live, "releases": release.names(workspace),
+                    "missed": {name: release.missed(workspace, name) for name in release.names(workspace)}})
         return
     for name in release.names(workspace):
-        show(f"{name}{'  live' if name == live else ''}")
+        lacking = ", ".join(gate["name"] for gate in release.missed(workspace, name))
+        show(f"{name}{'  live' if name == live else ''}{f'  missed: {lacking}' if lacking else ''}")
     if not release.names(workspace):
         say(f"no release yet; run twofold build {shlex.quote(str(folder))}")
     elif live is None:
@@ -166,13 +169,14 @@ def releases(folder: Folder, as_json: Json = False) -> None:
 
 
 @app.command()
-def promote(folder: Folder, name: str) -> None:
+def promote(folder: Folder, name: str,
+            force: Annotated[bool, typer.Option("--force", help="Even if it missed a gate.")] = False) -> None:
     """Make a release the one that answers."""
     from builder import release
     from builder.workspace import Workspace
     from ui.terminal import say
 
-    release.promote(Workspace(folder), name)
+    release.promote(Workspace(folder), name, force)
     say(f"{name} is live")
 
 
@@ -201,7 +205,7 @@ def serve(folder: Folder) -> None:
 @app.command("app")
 def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The workspace's folder.")] = Path("."),
                   port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
-    """The Streamlit app: chat, compare, report."""
+    """The Streamlit app: chat, compare, training, report."""
     from builder.workspace import Workspace
 
     Workspace(folder)  # a wrong folder is said here, not in the browser

@@ -3,19 +3,25 @@
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from builder.progress import Pace, in_words, smoothed
 from knowledge.files import Tick
 
 EVERY = 10.0
 """Seconds between two lines of progress where nobody watches a terminal."""
+BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", ".:-=+*%@"
+ASCII = str.maketrans({"·": "-", "…": "...", "→": "to"})
+SPARKS = 16
+"""Letters that a loss curve is drawn with."""
 
 
 def printable(text: str) -> str:
@@ -55,55 +61,103 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 @contextmanager
 def watching() -> Iterator["Stages"]:
     """Progress of a build while the block runs; afterwards the terminal is as it was."""
-    console = Console(stderr=True, highlight=False)
-    progress = Progress(TextColumn("{task.description:<16}"), BarColumn(24), TextColumn("{task.percentage:>3.0f} %"),
-                        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                        TextColumn("{task.fields[note]}", markup=False), console=console,
-                        disable=not console.is_terminal)
-    with progress:
-        yield Stages(progress, console)
+    stages = Stages(Console(stderr=True, highlight=False))
+    if stages.moves:
+        with Live(get_renderable=stages.drawn, console=stages.console, refresh_per_second=4, transient=True):
+            yield stages
+    else:
+        yield stages
 
 
 class Stages:
     """The stages of one run and the seconds each took; calling it with a name begins a stage."""
 
-    def __init__(self, progress: Progress, console: Console) -> None:
+    def __init__(self, console: Console) -> None:
         """Use `watching`."""
+        self.console, self.moves = console, console.is_terminal and not console.is_dumb_terminal
         self.seconds: dict[str, float] = {}
-        self._progress, self._console = progress, console
-        self._name, self._started, self._spoke = "", time.monotonic(), 0.0
-        self._task: TaskID | None = None
-        self._first = 0, 0.0
+        self._blocks = ASCII_BLOCKS if console.options.ascii_only else BLOCKS
+        self._name, self._started, self._spoke = "", 0.0, 0.0
+        self._begin("")
+
+    def _begin(self, name: str) -> None:
+        self._name, self._started, self._spoke = name, time.monotonic(), time.monotonic()
+        self._done, self._total, self._note, self._pace = 0, 0, "", Pace()
+        self._ends: float | None = None
+        self._figures: Mapping[str, Any] | None = None
 
     def __call__(self, name: str) -> Tick:
         """Begin a stage, and end the one before."""
         self.end()
-        self._name, self._started, self._spoke = name, time.monotonic(), time.monotonic()
-        self._task = self._progress.add_task(name, total=None, note="")
-        self._first = 0, self._started
-        if not self._console.is_terminal:
-            self._console.print(Text(f"{name} …"))
+        self._begin(name)
+        if not self.moves:
+            self.console.print(self._text(f"{name} …"))
         return self._tick
 
     def end(self) -> None:
-        """End the stage that runs, and keep its seconds."""
-        if self._name:
-            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + time.monotonic() - self._started
-            if self._task is not None:
-                self._progress.remove_task(self._task)
-            self._progress.console.print(Text(f"{self._name:<16} {self.seconds[self._name]:7.1f} s"))
-            self._name, self._task = "", None
+        """End the stage that runs, keep its seconds, and leave what it came to on the screen."""
+        if not self._name:
+            return
+        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + time.monotonic() - self._started
+        self.console.print(self._text(f"{self._name:<16} {self.seconds[self._name]:7.1f} s"), soft_wrap=True)
+        if learnt := self._learnt():
+            self.console.print(self._text(f"  {learnt}"), soft_wrap=True)
+        self._begin("")
 
-    def _tick(self, done: int, total: int, note: str) -> None:
-        if done <= 1:  # what comes before the first step, such as loading, says nothing of how long the others take
-            self._first = done, time.monotonic()
-        if self._task is not None:
-            self._progress.update(self._task, completed=done, total=max(total, 1), note=printable(note))
-        if not self._console.is_terminal and time.monotonic() - self._spoke > EVERY:
-            self._spoke = time.monotonic()
-            steps, since = done - self._first[0], self._spoke - self._first[1]
-            left = f" · about {since / steps * (total - done):.0f} s left" if steps > 0 else ""
-            self._console.print(Text(f"  {self._name}: {done} of {total} · {printable(note)}{left}"), soft_wrap=True)
+    def _tick(self, done: int, total: int, note: str, figures: Mapping[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        self._done, self._total, self._note, self._figures = done, total, printable(note), figures
+        left = self._pace.left(done, total, now)
+        self._ends = None if left is None else now + left
+        if not self.moves and now - self._spoke > EVERY:
+            self._spoke = now
+            said = [f"  {self._name}: {done} of {total}", self._note, self._learnt(), self._left()]
+            self.console.print(self._text(" · ".join(filter(None, said))), soft_wrap=True)
+
+    def _left(self) -> str:
+        if self._ends is None or self._done >= self._total:
+            return ""
+        return f"about {in_words(max(self._ends - time.monotonic(), 1))} left"
+
+    def _learnt(self) -> str:
+        """What a training has come to so far: its loss from then to now, with its curve between, and its speed."""
+        figures = self._figures
+        if not figures:
+            return ""
+        losses = smoothed([loss for _, loss, *_ in figures["curve"]])
+        curve = sparkline(losses, self._blocks) if self.moves else "→"
+        held_out = [loss for loss in figures["held_out_loss"] if loss is not None][-1:]
+        fall = f"loss {losses[0]:.2f} {curve} {losses[-1]:.2f}" if losses[1:] else f"loss {losses[0]:.2f}"
+        return " · ".join([fall,
+                           *[f"held-out loss {loss:.2f}" for loss in held_out],
+                           f"{figures['tokens_per_second']:.0f} tokens/s"])
+
+    def drawn(self) -> RenderableType:
+        """The stage that runs: how far it is, what it does, and what it has learnt, each on a line of its own."""
+        if not self._name:
+            return Text()
+        since = in_words(time.monotonic() - self._started)
+        share = f"{min(self._done / self._total, 1.0):4.0%} after " if self._total else ""
+        tail = " · ".join(filter(None, [share + since, self._left()]))
+        room = self.console.width - len(self._name) - len(tail) - 2
+        line = Table.grid(padding=(0, 1))
+        line.add_row(Text(self._name), ProgressBar(self._total or None, self._done, width=max(4, min(24, room))),
+                     self._text(tail))
+        return Group(line, *[self._text(f"  {below}") for below in (self._note, self._learnt()) if below])
+
+    def _text(self, text: str) -> Text:
+        """`text` on one line, in letters that the terminal has."""
+        ascii_only = self.console.options.ascii_only
+        return Text(text.translate(ASCII) if ascii_only else text, no_wrap=True,
+                    overflow="crop" if ascii_only else "ellipsis")
+
+
+def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:
+    """`values` as a curve of at most SPARKS letters, the lowest as the first of `blocks`, the highest as the last."""
+    count = min(len(values), SPARKS)
+    shown = [values[round(place * (len(values) - 1) / max(count - 1, 1))] for place in range(count)]
+    low, high = min(shown), max(shown)
+    return "".join(blocks[round((value - low) / ((high - low) or 1) * (len(blocks) - 1))] for value in shown)
 
 
 def source_lines(reply: Any) -> list[str]:

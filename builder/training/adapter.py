@@ -23,13 +23,16 @@ def open_model(base: Base, settings: Training) -> Any:
         return adapt(load_base(base), settings)
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError("training.method: qlora needs the package bitsandbytes; install it, or set the method to lora")
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from bitsandbytes.nn import Linear4bit
+    from transformers import BitsAndBytesConfig
 
-    load_base(base)  # writes the weights in the form that is read here
     four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
-    model = AutoModelForCausalLM.from_pretrained(base.folder / "transformers", quantization_config=four,
-                                                 local_files_only=True)
-    return adapt(model.eval(), settings)
+    model = adapt(load_base(base, four), settings)
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # WHY: in eval mode it packs its weights anew on some CPUs, for a product without a gradient
+            module.train()
+    return model
 
 
 def adapt(model: Any, settings: Training) -> Any:
@@ -41,6 +44,10 @@ def adapt(model: Any, settings: Training) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers import AttentionInterface
 
+    if not (getattr(model, "_supports_attention_backend", False)
+            and hasattr(getattr(model, model.base_model_prefix, None), "layers")):
+        raise UserError(f"model.base: models of the kind {model.config.model_type} can't be trained yet; set it to a "
+                        "Llama or Qwen model")
     AttentionInterface.register("spans", attend)
     model.config._attn_implementation = "spans"
     layers = len(trunk(model).layers) if settings.frozen_layers else 0
@@ -59,7 +66,8 @@ def adapt(model: Any, settings: Training) -> Any:
         torch.manual_seed(settings.seed)
         # WHY eval: a base with dropout of its own would make two runs differ
         adapted = get_peft_model(model, lora).eval()
-    fuse(adapted)
+    if settings.method != "qlora":  # the steps there need weights that aren't packed
+        fuse(adapted)
     return adapted
 
 
@@ -94,11 +102,11 @@ def start_from(model: Any, adapter: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        config = read_json(adapter / "adapter_config.json")
         weights = load_file(adapter / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"training.start_from: {adapter}: holds no adapter ({error}); name a release that was fine-tuned "
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"training.start_from: {adapter}: holds no adapter ({error}); name a release that was made "
                         "by lora or dora") from None
+    config = read_json(adapter / "adapter_config.json")
     mine = model.peft_config["default"]
     if (config["r"], config["lora_alpha"], config["use_dora"]) != (mine.r, mine.lora_alpha, mine.use_dora):
         raise UserError(f"training.start_from: {adapter}: has rank {config['r']} and alpha {config['lora_alpha']}; set "

@@ -54,7 +54,8 @@ class RmsNorm(Function):
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         inverse = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_().to(x.dtype)
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        made: torch.Tensor = (x * inverse).mul_(weight)
+        return made
 
     @staticmethod
     @once_differentiable

@@ -32,6 +32,8 @@ class Run:
     batch: int
     seed: int
     frozen: int = 0
+    dtype: str = "auto"
+    """fp32, bf16, or auto: whichever is quicker here."""
 
 
 def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, work: Path, key: str, tick: Tick,
@@ -51,7 +53,7 @@ def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, w
         record, best = found[0], _restore(found[1], parameters, optimiser)
     else:
         tick(0, each * run.epochs, "measuring")
-        record, best = _fresh(model, _row(items[0]), each * run.epochs), {}
+        record, best = _fresh(model, _row(items[0]), each * run.epochs, run.dtype), {}
     dtype = DTYPES[record["dtype"]]
     cast(model, dtype)
     computing = Computing(model, dtype, run.frozen)
@@ -67,6 +69,7 @@ def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, w
         loss = _step(computing, batch, objective, optimiser, record["step"] + 1)
         record["step"] += 1
         record["tokens"] += sum(map(_size, batch))
+        record["learnt_tokens"] += sum(map(_learnt, batch))
         record["computed_tokens"] += computing.computed - before
         record["seconds"] += time.perf_counter() - start
         record["tokens_per_second"] = record["tokens"] / record["seconds"]
@@ -76,8 +79,8 @@ def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, w
         if number == each - 1 or time.perf_counter() - saved >= every:
             keep(work, key, record["step"], record, _as_bytes(parameters, optimiser, best))
             saved = time.perf_counter()
-        tick(record["step"], record["steps"], f"epoch {epoch + 1} of {run.epochs} · loss {loss:.2f} · "
-                                              f"{record['tokens_per_second']:.0f} tokens/s")
+        tick(record["step"], record["steps"], f"epoch {epoch + 1} of {run.epochs} · learning rate {run.rate:g}",
+             record | {"epochs": run.epochs})
     for name, weight in best.items():
         parameters[name].data.copy_(weight)
     return record
@@ -93,8 +96,10 @@ def keep_memory() -> None:
         library.mallopt(-3, 2**30)
 
 
-def _fresh(model: Any, row: Encoded, steps: int) -> dict[str, Any]:
-    return {"step": 0, "steps": steps, **measure(model, row), "tokens": 0, "computed_tokens": 0, "seconds": 0.0,
+def _fresh(model: Any, row: Encoded, steps: int, dtype: str) -> dict[str, Any]:
+    chosen = measure(model, row) if dtype == "auto" else {"dtype": dtype, "measured_tokens_per_second": {}}
+    return {"step": 0, "steps": steps, **chosen, "tokens": 0, "learnt_tokens": 0,
+            "computed_tokens": 0, "seconds": 0.0,
             "curve": [], "held_out_loss": [], "best_epoch": None, "stopped_early": False}
 
 
@@ -148,6 +153,11 @@ def _row(item: Item) -> Encoded:
 def _size(item: Item) -> int:
     """Tokens of an item."""
     return len(item.ids) if isinstance(item, Encoded) else sum(len(row.ids) for row in item.rows)
+
+
+def _learnt(item: Item) -> int:
+    """Tokens of an item that are learnt."""
+    return item.learnt if isinstance(item, Encoded) else sum(row.learnt for row in item.rows)
 
 
 def measure(model: Any, row: Encoded) -> dict[str, Any]:

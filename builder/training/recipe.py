@@ -49,7 +49,7 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
         [asdict(pair) for pair in pairs])))
     model = model.to(device)
     rate, tried = _rate(model, learnt, judged, settings, work, key, tick, every)
-    run = Run(settings.epochs, rate, settings.batch, settings.seed, settings.frozen_layers)
+    run = _run(settings, settings.epochs, rate)
     record = fit(model, learnt, judged, run, work / "rows", key, tick, every=every)
     preferred = _prefer(model, pairs, settings, record["dtype"], work / "preferences", key, tick, every)
     kinds = sorted({row.kind for row in (*rows, *held_out)})
@@ -61,6 +61,10 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
             "preferences": preferred}
     save(model, base.sha256, folder)
     write_json(folder / "training.json", made | record)
+
+
+def _run(settings: Training, epochs: int, rate: float) -> Run:
+    return Run(epochs, rate, settings.batch, settings.seed, settings.frozen_layers, settings.dtype)
 
 
 def _encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row], preferences: Sequence[Preference]
@@ -88,8 +92,7 @@ def _rate(model: Any, rows: Sequence[Encoded], held_out: Sequence[Encoded], sett
     fresh = {name: weight.detach().clone() for name, weight in learning(model).items()}
     tried: dict[str, float] = {}
     for rate in (rate * scale for rate in RATES):
-        run = Run(1, rate, settings.batch, settings.seed, settings.frozen_layers)
-        record = fit(model, rows, held_out, run, work / f"rate-{rate}", key, tick, every=every)
+        record = fit(model, rows, held_out, _run(settings, 1, rate), work / f"rate-{rate}", key, tick, every=every)
         tried[str(rate)] = record["held_out_loss"][-1]
         for name, weight in learning(model).items():
             weight.data.copy_(fresh[name])
@@ -106,8 +109,7 @@ def _prefer(model: Any, pairs: Sequence[Pair], settings: Training, dtype: str, w
     computing = Computing(model, DTYPES[dtype], settings.frozen_layers)
     before = _preferred(computing, apart or learnt)
     objective = Dpo(computing, pairs) if settings.preferences == "dpo" else orpo
-    run = Run(settings.preference_epochs, settings.preference_learning_rate, settings.batch, settings.seed,
-              settings.frozen_layers)
+    run = _run(settings, settings.preference_epochs, settings.preference_learning_rate)
     record = fit(model, learnt, apart, run, work, key, tick, objective, every)
     return record | {"objective": settings.preferences, "pairs": len(learnt), "held_out_pairs": len(apart),
                      "prefers_better_before": before, "prefers_better": _preferred(computing, apart or learnt)}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from builder.examples import read_examples, read_questions
+from builder.examples import read_examples, read_preferences, read_questions
 from knowledge.errors import UserError
 
 TURNS = [{"role": "system", "content": "s"},
@@ -64,3 +64,27 @@ def test_a_faulty_question_is_refused(tmp_path, row):
     (tmp_path / "q.jsonl").write_text(json.dumps(row))
     with pytest.raises(UserError, match="q.jsonl:1: "):
         read_questions(tmp_path / "q.jsonl")
+
+
+def test_preferences_are_read_in_the_forms_that_people_have(tmp_path):
+    path = tmp_path / "preferences.jsonl"
+    rows = [{"messages": [{"role": "system", "content": "Be."}, {"role": "user", "content": "Hi?"}],
+             "chosen": "Hello!", "rejected": "What."},
+            {"prompt": "Hi?", "chosen": "Hello!", "rejected": "What."},
+            {"prompt": [{"role": "user", "content": "Hi?"}], "chosen": [{"role": "assistant", "content": "Hello!"}],
+             "rejected": [{"role": "assistant", "content": "What."}]}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_preferences(path)
+    assert {(one.better.question, one.better.reply, one.worse) for one in read} == {("Hi?", "Hello!", "What.")}
+    assert [one.better.line for one in read] == [1, 2, 3] and read_preferences(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(("row", "message"), [
+    ({"prompt": "Hi?", "chosen": "Hello!"}, "needs a chosen and a rejected reply"),
+    ({"prompt": "Hi?", "chosen": "Hello!", "rejected": "Hello! "}, "chosen and rejected are the same"),
+    ({"chosen": "Hello!", "rejected": "What."}, "messages are missing"),
+    ({"messages": [], "chosen": "Hello!", "rejected": "What."}, "a conversation is user and assistant in turn")])
+def test_a_preference_that_says_nothing_is_refused_with_its_line(tmp_path, row, message):
+    (tmp_path / "preferences.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=f"preferences.jsonl:1: {message}"):
+        read_preferences(tmp_path / "preferences.jsonl")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import bench_retrieval
-from builder import pipeline
+from builder import indexing
 from builder.workspace import Workspace, new
 
 HEALTH = Path(__file__).parents[3] / "shared" / "data" / "harbor-health"
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def judged(workspace):
     """By how much our nDCG@10 lies above stock's, and the index judged alone."""
     gain, _recall = bench_retrieval.found_rows(workspace, "it")
-    return gain["ours"] - gain["theirs"], pipeline.evaluate_retrieval(workspace)
+    return gain["ours"] - gain["theirs"], indexing.evaluate_retrieval(workspace)
 
 
 def test_the_built_in_bot(tmp_path):

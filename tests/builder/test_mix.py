@@ -13,7 +13,7 @@ def retriever(built):
 
 def mixed(built, retriever, **settings):
     brand = built.brand.model_copy(update={"training": Training(**settings)})
-    return mix(brand, built.examples, retriever, lambda messages: "its own words")
+    return mix(brand, built.examples, retriever, lambda asked: ["its own words"] * len(asked))
 
 
 def test_an_example_rests_on_the_passage_that_holds_its_words(built, retriever):
@@ -27,7 +27,7 @@ def test_every_row_is_what_the_renderer_makes(built, retriever):
     rows = mixed(built, retriever, replay=0).rows
     for row in rows:
         question = row.messages[-1]["content"]
-        if row.kind == "tone":
+        if row.kind in ("tone", "closed"):
             assert row.messages == render(built.brand, question, [])
         else:
             assert ASKED in question and row.messages[0] == render(built.brand, "", [])[0]
@@ -35,7 +35,7 @@ def test_every_row_is_what_the_renderer_makes(built, retriever):
 
 def test_a_grounded_row_shows_the_right_passage_among_others(built, retriever):
     mixture = mixed(built, retriever, replay=0)
-    assert mixture.counts == {"tone": 10, "grounded": 5}
+    assert mixture.counts == {"closed": 5, "grounded": 5, "tone": 5}
     rows = [row for row in mixture.rows if row.kind == "grounded"]
     for row in rows:
         core = row.reply.removeprefix("Hello! ").removesuffix(" Shine on!")
@@ -61,7 +61,7 @@ def test_replay_is_the_base_models_own_words_without_the_brand(built, retriever)
 
 def test_without_an_index_there_are_only_tone_rows(built):
     assert mix(built.brand.model_copy(update={"training": Training(replay=0)}), built.examples, None,
-               lambda messages: "").counts == {"tone": 10}
+               lambda asked: [""] * len(asked)).counts == {"tone": 10}
 
 
 def test_the_same_seed_gives_the_same_mix(built, retriever):

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import pytest
 
-from builder import pipeline, release
+from builder import indexing, pipeline, release
 from builder.assistant import open_assistant, open_retriever, system_named
 from builder.workspace import Workspace
 from knowledge import index
@@ -20,7 +20,7 @@ from tests.fakes import save_cross_encoder
 
 
 def watch(name):
-    return lambda done, total, note: None
+    return lambda *_: None
 
 
 def test_a_build_makes_every_part_and_a_release(built):
@@ -60,7 +60,7 @@ def test_building_again_makes_nothing_again(copied):
 
 def test_a_new_document_is_known_after_indexing(copied):
     (copied.folder / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
-    summary = pipeline.build_index(copied, watch)
+    summary = indexing.build_index(copied, watch)
     assert (summary["read"], summary["unchanged"], summary["removed"]) == (1, 1, 0)
     found = open_assistant(copied).answer("What is the cat of the house called?", system_named("rag-only")).found
     assert found[0].passage.document == "documents/cats.md"
@@ -70,7 +70,7 @@ def test_without_documents_the_tuned_half_is_built(written):
     shutil.rmtree(written / "documents")
     (written / "questions.jsonl").unlink()
     workspace = Workspace(written)
-    assert pipeline.build_index(workspace, watch)["documents"] == 0
+    assert indexing.build_index(workspace, watch)["documents"] == 0
     assert workspace.current().index is None
 
 
@@ -78,9 +78,9 @@ def test_an_index_is_not_given_up_unasked(copied):
     before = copied.current().index
     shutil.rmtree(copied.folder / "documents")
     with pytest.raises(JudgedFailure, match="holds no document any more, so the old index stays"):
-        pipeline.build_index(copied, watch)
+        indexing.build_index(copied, watch)
     assert copied.current().index == before
-    assert pipeline.build_index(copied, watch, force=True)["documents"] == 0 and copied.current().index is None
+    assert indexing.build_index(copied, watch, force=True)["documents"] == 0 and copied.current().index is None
 
 
 def test_without_examples_the_finding_half_is_built(written):
@@ -148,13 +148,13 @@ def test_an_index_that_finds_less_is_held_back(copied):
     before = copied.current().index
     remove_section(copied, "Parcels")
     with pytest.raises(JudgedFailure, match="When do parcels leave") as caught:
-        pipeline.build_index(copied, watch)
+        indexing.build_index(copied, watch)
     assert "--force" in str(caught.value) and copied.current().index == before
     assert open_assistant(copied).answer("When do parcels leave the warehouse?", system_named("rag-only")).found
-    forced = pipeline.build_index(copied, watch, force=True)
+    forced = indexing.build_index(copied, watch, force=True)
     assert forced["passages"] == 9 and copied.current().index != before
     assert copied.previous("index") == before
-    pipeline.roll_back_index(copied)
+    indexing.roll_back_index(copied)
     assert copied.current().index == before
 
 
@@ -163,7 +163,7 @@ def test_moving_and_rewording_a_section_breaks_nothing(copied):
     text = place.read_text().replace("within 33 days", "within 60 days")
     place.unlink()
     (copied.folder / "documents" / "shop.md").write_text(text)
-    made = pipeline.build_index(copied, watch)
+    made = indexing.build_index(copied, watch)
     assert made["broke"] == [] and (made["read"], made["removed"]) == (1, 1)
 
 
@@ -172,14 +172,14 @@ def test_old_indexes_are_cleared_but_for_the_one_before_and_releases(copied):
     folders = []
     for number in range(4):
         (copied.folder / "documents" / "more.md").write_text(f"## Number\n\nThe number of the day is {number}.\n")
-        pipeline.build_index(copied, watch)
+        indexing.build_index(copied, watch)
         folders.append(copied.current().index)
     assert {one for one in (copied.built / "index").iterdir()} == {released, folders[2], folders[3]}
 
 
 def test_rolling_back_needs_an_earlier_index(copied):
     with pytest.raises(UserError, match="no earlier index"):
-        pipeline.roll_back_index(copied)
+        indexing.roll_back_index(copied)
 
 
 def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
@@ -189,7 +189,7 @@ def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
     workspace = Workspace(copied.folder)
     with pytest.raises(UserError, match="another retrieval.reranker; run `twofold index`"):
         open_retriever(workspace.brand, workspace.current().index)
-    pipeline.build_index(workspace, watch)
+    indexing.build_index(workspace, watch)
     finding = open_retriever(workspace.brand, workspace.current().index).find("When do parcels leave?")
     assert [one.cross for one in finding.found] == sorted((one.cross for one in finding.found), reverse=True)
     assert len({one.cross for one in finding.found}) == 3 and 0 < finding.probability < 1
@@ -198,7 +198,7 @@ def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
 def test_an_index_of_another_version_is_made_again(copied, monkeypatch):
     before = copied.current().index
     monkeypatch.setattr(index, "VERSION", "of tomorrow")
-    made = pipeline.build_index(copied, watch)
+    made = indexing.build_index(copied, watch)
     assert copied.current().index != before and made["read"] == made["documents"]
     assert open_retriever(copied.brand, copied.current().index).find("When do parcels leave?").found
 
@@ -217,7 +217,7 @@ def said(workspace):
 
 def test_a_reader_sees_the_old_index_or_the_new_one(copied):
     say(copied, 0)
-    pipeline.build_index(copied, watch)
+    indexing.build_index(copied, watch)
     seen, done = [said(copied)], threading.Event()
 
     def read():
@@ -228,7 +228,7 @@ def test_a_reader_sees_the_old_index_or_the_new_one(copied):
         reading = pool.submit(read)
         for number in range(1, 6):
             say(copied, number)
-            pipeline.build_index(copied, watch)
+            indexing.build_index(copied, watch)
         done.set()
         reading.result()
     seen.append(said(copied))
@@ -238,7 +238,7 @@ def test_a_reader_sees_the_old_index_or_the_new_one(copied):
 
 def test_an_index_killed_in_the_middle_leaves_the_old_one_answering(copied):
     say(copied, 0)
-    pipeline.build_index(copied, watch)
+    indexing.build_index(copied, watch)
     say(copied, 1)
     running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "index", str(copied.folder)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -246,5 +246,5 @@ def test_an_index_killed_in_the_middle_leaves_the_old_one_answering(copied):
         time.sleep(0.002)
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL and said(copied) == {"0."}
-    pipeline.build_index(copied, watch)
+    indexing.build_index(copied, watch)
     assert said(copied) == {"1."} and not list((copied.built / "index").glob(".making-*"))

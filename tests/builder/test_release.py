@@ -4,7 +4,7 @@ import pytest
 
 from builder import release
 from builder.workspace import Workspace
-from knowledge.errors import UserError
+from knowledge.errors import JudgedFailure, UserError
 
 
 @pytest.fixture
@@ -49,3 +49,15 @@ def test_nothing_built_and_unknown_names_are_one_line(workspace):
         release.freeze(workspace)
     with pytest.raises(UserError, match="no such release"):
         release.promote(workspace, "r009")
+
+
+def test_a_release_that_missed_a_gate_is_promoted_only_by_force(workspace):
+    build(workspace, "a" * 20)
+    gates = [{"name": "facts left to the documents", "met": False, "said": "3 of 60 are stated", "next": "train less"}]
+    name = release.freeze(workspace, gates)
+    assert release.missed(workspace, name) == gates
+    with pytest.raises(JudgedFailure, match="missed “facts left to the documents”: 3 of 60 are stated; train less"):
+        release.promote(workspace, name)
+    assert release.live_name(workspace) is None
+    release.promote(workspace, name, force=True)
+    assert release.live_name(workspace) == name

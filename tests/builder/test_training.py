@@ -22,9 +22,9 @@ from builder.batching import Encoded, Row, encode, pack, pieces
 from builder.brand import Brand, Training
 from builder.engine import Decoding, LlamaEngine
 from builder.render import render
-from builder.training.adapter import adapt, cast, learning, save, start_from
+from builder.training.adapter import adapt, cast, save
 from builder.training.loop import Run, fit, measure
-from builder.training.objectives import Computing, Dpo, Pair, learn_replies, orpo, row_scores
+from builder.training.objectives import Computing
 from builder.training.recipe import train
 from knowledge.errors import UserError
 from knowledge.files import silent
@@ -178,14 +178,15 @@ def test_the_loss_falls_and_is_recorded(tmp_path):
     model, rows = adapt(tiny(spread=0.2), settled(rank=16)), some_rows(6)
     seen = []
     record = fit(model, rows, rows[:2], run(settled(epochs=40, rank=16, learning_rate=2e-2)), tmp_path, "key",
-                 lambda done, total, note: seen.append((done, total, note)))
+                 lambda *ticked: seen.append(ticked))
     assert record["held_out_loss"][-1] < 0.5 * record["held_out_loss"][0]
     assert len(record["held_out_loss"]) == 41
     assert [step for step, _, _ in record["curve"]] == list(range(1, 81))
     assert record["tokens"] == 40 * sum(len(row.ids) for row in rows)
     assert record["computed_tokens"] < record["tokens"]
     assert set(record["measured_tokens_per_second"]) == {"fp32", "bf16"}
-    assert seen[-1][:2] == (80, 80) and seen[-1][2].startswith("epoch 40 of 40 · loss ")
+    assert seen[-1][:3] == (80, 80, "epoch 40 of 40 · learning rate 0.02")
+    assert seen[-1][3] == record | {"epochs": 40}
     json.dumps(record, allow_nan=False)
 
 
@@ -222,7 +223,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch, stop
         record = fit(model, some_rows(), some_rows(3, seed=9), run(settled()), work, "key", tick, every=0)
         return learnt(model), record
 
-    def interrupt(done, total, note):
+    def interrupt(done, *_):
         if done == stop:
             raise Stop
 
@@ -234,7 +235,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch, stop
     if damage:
         kept[-1].write_bytes(kept[-1].read_bytes()[:-1] + b"?")
     steps = []
-    again, repeated = trained(tmp_path / "work", lambda done, total, note: steps.append(done))
+    again, repeated = trained(tmp_path / "work", lambda done, *_: steps.append(done))
     assert steps[0] == (stop if damage and stop > 1 else 0 if damage else stop + 1)
     assert all(torch.equal(again[name], weight) for name, weight in expected.items())
     assert [entry[:2] for entry in repeated["curve"]] == [entry[:2] for entry in record["curve"]]

@@ -98,7 +98,7 @@ def test_audit_exits_1_when_something_spoils_the_result(written):
         file.write('{"question": "How wide can linen shades be?"}\n')
     run = twofold("audit", written, "--json")
     assert run.returncode == 1
-    assert {"kind", "file", "line", "severity", "message", "next"} == json.loads(run.stdout)["findings"][0].keys()
+    assert {"kind", "file", "line", "severity", "message", "next"} <= json.loads(run.stdout)["findings"][0].keys()
 
 
 @pytest.mark.parametrize("words", [("export",), ("serve",)])

@@ -1,0 +1,121 @@
+"""The commands that judge: check, evaluate, ablate."""
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from builder.workspace import Workspace
+from knowledge.errors import UserError
+from ui.build_commands import Folder, Json, print_json, run_stage
+
+
+def check(folder: Folder, as_json: Json = False) -> None:
+    """Is the adapter served as it was trained, what did it forget and memorise; exit 1 if a gate is missed."""
+    from builder.pipeline import check as checked
+
+    result = run_stage("check", checked, Workspace(folder), as_json)
+    if result is None:
+        raise UserError(f"{folder}: has no adapter to check; run `twofold train {shlex.quote(str(folder))}`")
+    if not all(gate["met"] for gate in result["gates"]):
+        raise typer.Exit(1)
+
+
+def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
+             as_json: Json = False) -> None:
+    """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
+    from builder import indexing, pipeline
+    from builder.progress import recorded
+    from ui.terminal import watching
+
+    workspace = Workspace(folder)
+    if retrieval:
+        made = indexing.evaluate_retrieval(workspace)
+        if as_json:
+            print_json(made)
+            return
+        _show_retrieval(made)
+        return
+    with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
+        report = pipeline.evaluate(workspace, watch)
+        shown.end()
+    if report is None:
+        raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
+    if as_json:
+        print_json({key: value for key, value in report.items() if key != "rows"})
+    else:
+        show_report(report, workspace)
+
+
+def _show_retrieval(made: dict[str, Any]) -> None:
+    """Scores, what they don't say, and each miss with what came instead."""
+    from ui.terminal import show, table
+
+    limits = made["answerability"]
+    scores = {name: value for name, value in made.items() if isinstance(value, dict) and "value" in value}
+    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
+               if limits[name]}
+    rows = [[name, f"{one['value']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else "",
+             str(one["n"])] for name, one in scores.items()]
+    table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval", "n"], rows)
+    show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
+    false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits["false_answers"].items()
+                      if value is not None)
+    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, "
+         f"{false} ({limits['wished_false_answers']:.0%} wished)")
+    table("How far the probability can be trusted", ["it says", "found its passage", "questions"],
+          [[f"{one['predicted']:.0%}", f"{one['observed']:.0%}", str(one["n"])] for one in limits["reliability"]])
+    for miss in made["misses"]:
+        show(f"missed (line {miss['line']}): {miss['question']}\n  wanted {'; '.join(miss['right'])}\n  came   "
+             + "\n         ".join(miss["came"]))
+
+
+def show_report(report: dict[str, Any], workspace: Workspace) -> None:
+    """The table, the verdict, and where the whole report lies."""
+    from builder.report import rows_for_terminal
+    from ui.terminal import show, table
+
+    headers, rows = rows_for_terminal(report)
+    table(f"{report['name']}: {report['questions']} questions, {report['unanswerable']} of them unanswerable; "
+          "[95 % interval]", headers, rows)
+    show(report["verdict"])
+    folder = workspace.current().evaluation
+    if folder:
+        show(f"Whole report: {folder / 'report.html'}")
+
+
+def ablate(folder: Folder,
+           arm: Annotated[list[str] | None, typer.Option("--arm", help="One of its arms; else all.")] = None,
+           as_json: Json = False) -> None:
+    """What each part of the training mix is worth: the build without it, trained and judged; minutes an arm."""
+    from builder.ablation import ablate as ablated
+    from builder.pipeline import building
+    from builder.progress import recorded
+    from ui.terminal import watching
+
+    workspace = Workspace(folder)
+    with building(workspace), watching() as shown, recorded(shown, workspace) as watch:
+        made = ablated(workspace, arm or (), watch)
+        shown.end()
+    if as_json:
+        print_json(made)
+    else:
+        _show_ablation(made)
+
+
+def _show_ablation(made: dict[str, Any]) -> None:
+    """Each arm's scores, and its differences from the build as it is set."""
+    from ui.terminal import table
+
+    def told(one: dict[str, Any]) -> str:
+        return "–" if one["value"] is None else f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+
+    rows = [[arm, f"{one['held_out_loss'][-1]:.3f}" if one["held_out_loss"][-1] else "–", f"{one['seconds']:.0f}",
+             *(told(one["systems"][system][score]) if system in one["systems"] else "–"
+               for system in ("hybrid", "fine-tune-only") for score in ("facts", "tone"))]
+            for arm, one in made["arms"].items()]
+    table(f"Ablation on {made['questions']} questions; [95 % interval]",
+          ["arm", "held-out loss", "training s", "hybrid facts", "hybrid tone", "tuned facts", "tuned tone"], rows)
+    rows = [[one["arm"], one["system"], one["score"], f"{one['value']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]",
+             f"{one['adjusted']:.3f}", f"{one['detectable']:.2f}"] for one in made["differences"] if "adjusted" in one]
+    table("Against the build as it is set", ["arm", "system", "score", "difference", "p (Holm)", "detectable"], rows)

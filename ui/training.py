@@ -1,0 +1,185 @@
+"""The training page: the build that runs, its loss as it falls, and what the last training came to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import streamlit as st
+
+from builder.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
+from builder.workspace import Workspace
+from knowledge.files import read_json
+from ui.session import workspace
+from ui.show import command, fault, plain
+
+# Comments, not strings: Streamlit would show a string that stands alone on the page.
+REFRESH = 2.0  # seconds between two looks at the build that runs
+POINTS = 400  # steps that a curve is drawn with at most
+LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
+KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "to answer from passages",
+         "abstaining": "to say that the passages don't answer", "replay": "to keep old abilities"}
+
+
+def page() -> None:
+    """Draw what runs, which looks again by itself, and below it the last adapter."""
+    here = workspace()
+    st.title("Training")
+    _build(here)
+    _adapter(here)
+
+
+@st.fragment(run_every=REFRESH)
+def _build(here: Workspace) -> None:
+    """The newest build as far as it is; once it has ended, the whole page is drawn again."""
+    progress = read_progress(here)
+    runs = progress is not None and progress.state == "running"
+    if st.session_state.get("building") and not runs:
+        st.session_state.building = False
+        st.rerun()
+    st.session_state.building = runs
+    if progress is None:
+        return
+    if runs:
+        _running(progress)
+    else:
+        _ended(progress)
+
+
+def _running(progress: Progress) -> None:
+    st.subheader(f"Building: {plain(progress.stage)}", anchor=False)
+    steps = f"step {progress.done:,} of {progress.total:,}" if progress.total else "getting ready"
+    left = f"about {in_words(progress.left)} left" if progress.left and progress.share < 1 else ""
+    st.progress(progress.share, " · ".join(filter(None, [f"{progress.share:.0%}", steps, plain(progress.note), left])))
+    if curve := progress.curve:
+        _figures({"Loss, smoothed": f"{smoothed([loss for _, loss in curve.losses])[-1]:.2f}",
+                  "Held-out loss": f"{curve.held_out[-1][1]:.2f}" if curve.held_out else "–",
+                  "Tokens a second": f"{curve.tokens_per_second:,.0f}"})
+        _chart(curve)
+    _stages(progress, "Done so far")
+
+
+def _ended(progress: Progress) -> None:
+    """How the newest build ended."""
+    where = f"in the stage {plain(progress.stage)}" + (
+        f", at step {progress.done:,} of {progress.total:,}" if progress.total else "")
+    if progress.state == "failed":
+        fault(f"The last build failed in the stage {progress.stage}: {progress.error}")
+    elif progress.state == "stopped":
+        st.warning(f"The last build was stopped {where}. The same command carries on there.",
+                   icon=":material/pause_circle:")
+    if progress.state != "finished" and progress.curve:
+        _chart(progress.curve)
+    _stages(progress, f"The last build, {progress.at.astimezone():%Y-%m-%d %H:%M}")
+
+
+def _stages(progress: Progress, what: str) -> None:
+    if progress.seconds:
+        each = " · ".join(f"{plain(name)} {in_words(seconds)}" for name, seconds in progress.seconds.items())
+        st.caption(f"{what}: {each}")
+
+
+def _adapter(here: Workspace) -> None:
+    """What made the adapter of the last build, or what makes one."""
+    folder = here.current().adapter
+    if folder is None:
+        if not st.session_state.building:
+            st.text("There is no adapter yet. Write at least 8 examples, run this, and come back:")
+            command("train", here.folder)
+        return
+    made: dict[str, Any] = read_json(folder / "training.json")
+    st.subheader("The last adapter", anchor=False)
+    losses = [(step, loss) for step, loss, *_ in made["curve"]]
+    held_out = held_out_points(made["held_out_loss"], made["steps"], made["settings"]["epochs"])
+    kept = _kept(made)
+    _figures({"Loss at the end, smoothed": f"{smoothed([loss for _, loss in losses])[-1]:.2f}",
+              "Held-out loss": f"{kept[1]:.2f}" if kept else "–",
+              "Tokens a second": f"{made['tokens_per_second']:,.0f}", "Time": in_words(made["seconds"])})
+    _chart(Curve(losses, held_out, made["step"], made["tokens_per_second"]))
+    _rows(made)
+    st.markdown("\n".join(f"- {plain(line)}" for line in _said(made)))
+
+
+def _kept(made: Mapping[str, Any]) -> tuple[int, float] | None:
+    """The epoch whose weights were kept, the last where none is named, and its held-out loss; None without any."""
+    losses = made["held_out_loss"]
+    epoch = made.get("best_epoch") or len(losses) - 1
+    return (epoch, losses[epoch]) if losses[1:] and losses[epoch] is not None else None
+
+
+def _rows(made: Mapping[str, Any]) -> None:
+    """Rows by kind, and what each kind teaches."""
+    learnt, apart = made["rows"], made.get("held_out_rows", {})
+    st.dataframe([{"rows": kind, "learnt": learnt.get(kind, 0), "held out": apart.get(kind, 0),
+                   "they teach": KINDS.get(kind, "")} for kind in sorted({*learnt, *apart})],
+                 hide_index=True, width="stretch", height="content",
+                 column_config={"rows": st.column_config.TextColumn(pinned=True)})
+
+
+def _said(made: Mapping[str, Any]) -> list[str]:
+    """The course of a training in sentences."""
+    where = "the GPU" if made.get("device") == "cuda" else "the CPU"
+    return [_epochs(made), _rate(made), _dtype(made),
+            f"It read {made['tokens']:,} tokens in {in_words(made['seconds'])}, on {where}.",
+            *_preferred(made.get("preferences"))]
+
+
+def _epochs(made: Mapping[str, Any]) -> str:
+    """The held-out loss before and after each epoch, and which epoch was kept."""
+    losses, kept = made["held_out_loss"], _kept(made)
+    if not kept:
+        return "Too few examples to keep some apart, so there is no held-out loss: the last epoch was kept."
+    after = ", ".join(f"{loss:.3f} after epoch {epoch}" for epoch, loss in enumerate(losses[1:], 1))
+    early = "; it ended early, since the loss no longer fell" if made.get("stopped_early") else ""
+    return f"Held-out loss: {losses[0]:.3f} before training, {after}. Epoch {kept[0]} was kept{early}."
+
+
+def _rate(made: Mapping[str, Any]) -> str:
+    rate = made.get("learning_rate", made["settings"]["learning_rate"])
+    tried = ", ".join(f"{float(one):g} came to {loss:.3f}" for one, loss in made.get("rates_tried", {}).items())
+    return f"Learning rate {rate:g}" + (f", the best of those tried for one epoch: {tried}." if tried else ".")
+
+
+def _dtype(made: Mapping[str, Any]) -> str:
+    """The number format, and why."""
+    speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in made["measured_tokens_per_second"].items())
+    weights = f"{made['learning_weights']:,} weights learnt, in " if "learning_weights" in made else "It learnt in "
+    why = f", the quicker on this machine (tokens a second at first sight: {speeds})" if speeds else ""
+    return f"{weights}{made['dtype']}{why}."
+
+
+def _preferred(made: Mapping[str, Any] | None) -> list[str]:
+    if not made:
+        return []
+    return [f"{made['pairs']} preferences learnt by {made['objective']}: the better reply was the likelier one in "
+            f"{made['prefers_better_before']:.0%} of pairs before, in {made['prefers_better']:.0%} after."]
+
+
+def _figures(figures: Mapping[str, str]) -> None:
+    with st.container(horizontal=True):
+        for name, value in figures.items():
+            st.metric(name, value, width="content")
+
+
+def _chart(curve: Curve) -> None:
+    """Each step's loss as a dot, smoothed as a line, and the held-out losses as marks with their figures."""
+    every = max(1, len(curve.losses) // POINTS)
+    smooth = zip([step for step, _ in curve.losses], smoothed([loss for _, loss in curve.losses]), strict=True)
+    drawn = (curve.losses[::every], list(smooth)[::every], curve.held_out)
+    rows = [{"step": step, "loss": loss, "line": kind} for kind, points in zip(LINES, drawn, strict=True)
+            for step, loss in points]
+    kinds = list(LINES)
+    base = alt.Chart(alt.Data(values=rows), height=300).encode(
+        x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, curve.steps], nice=False),
+                axis=alt.Axis(tickMinStep=1, format=",d")),
+        y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)),
+        color=alt.Color("line:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=kinds, range=list(LINES.values()))),
+        tooltip=[alt.Tooltip("line:N", title="line"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")])
+    dots, line, marks = (base.transform_filter(alt.datum.line == kind) for kind in kinds)
+    st.altair_chart(alt.layer(dots.mark_point(filled=True, size=22, opacity=0.5), line.mark_line(strokeWidth=2.5),
+                              marks.mark_point(filled=True, size=120, shape="diamond", opacity=1),
+                              marks.mark_text(dy=-13, fontSize=12, fontWeight=600).encode(
+                                  text=alt.Text("loss:Q", format=".2f"))), width="stretch")
+
+
+page()
