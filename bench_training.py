@@ -30,7 +30,7 @@ from ui.terminal import table, watching
 SETTINGS = {"bf16 autocast": ("float32", True, False), "bf16 weights": ("bfloat16", True, False),
             "bf16 autocast, by length": ("float32", True, True), "fp32": ("float32", False, False)}
 """TRL's: the dtype of its weights, whether it computes in bf16, whether its batches are of like length."""
-TRIAL = 4
+TRIAL = 3
 """Steps of each setting."""
 FROZEN = 20
 """Of 30 layers, in the recipe that `twofold ablate` compares."""

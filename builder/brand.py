@@ -90,7 +90,7 @@ class Training(Part):
     """Rows with passages, for each example that rests on one."""
     distractors: float = Field(1.0, ge=0, le=1)
     """The share of grounded rows that hold other passages beside the right one."""
-    replay: float = Field(0.1, ge=0, le=2)
+    replay: float = Field(0.3, ge=0, le=2)
     """Rows of general talk in the base model's own words, for each example; they keep old abilities."""
     abstaining: float = Field(0.0, ge=0, le=2)
     """Rows whose passages don't answer, for each example; teaches small models to abstain at random."""

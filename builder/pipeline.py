@@ -137,7 +137,7 @@ def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
 
 def _checks(workspace: Workspace, adapter: Path, passages: Path | None, watch: Watch) -> dict[str, Any]:
     """The three checks of an adapter, those of one engine one after another."""
-    from builder.forgetting import Margins, forgetting, general_texts
+    from builder.forgetting import Margins, forgetting, general_texts, untuned_replies
     from builder.memorised import memorised
     from builder.parity import fixed_prompts, parity
     from builder.reference import mean_log_probabilities
@@ -155,7 +155,8 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, watch: W
     read = mean_log_probabilities(exact, adapter, general_texts())
     engine = open_engine(brand, adapter, SLOTS)
     checks["forgetting"] = forgetting(engine, read, Margins(
-        limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text))
+        limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text),
+        untuned=untuned_replies(engine, served.folder))
     tick(2, 3, "what it memorised")
     if retriever:
         assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
-from builder.batching import Encoded, Preference, Row, encode, pack, pieces
+from builder.batching import Encoded, Preference, Row, pack, pieces
 from builder.brand import Training
 from builder.memory import peak_memory
 from builder.training.adapter import learning, open_model, save
 from builder.training.frozen import trunk
 from builder.training.loop import DTYPES, PATIENCE, Run, fit, mean_loss
 from builder.training.objectives import Computing, Item, Pair, learn_replies
-from builder.training.recipe import RATES
+from builder.training.recipe import RATES, encoded
 from builder.weights import Base
 
 SECONDS = 20.0
@@ -81,7 +81,7 @@ def calibrate(base: Base, settings: Training, rows: Sequence[Row], held_out: Seq
     """
     start = time.perf_counter()
     model = open_model(base, settings).to("cuda" if torch.cuda.is_available() else "cpu")
-    learnt, judged, pairs = _encoded(base, model.config, rows, held_out, preferences)
+    learnt, judged, pairs = encoded(base, model.config, rows, held_out, preferences)
     opened, loaded = time.perf_counter() - start, peak_memory()
     sizes = _sizes(model)
     share = sizes["head"] / sizes["trunk"]
@@ -105,17 +105,6 @@ def calibrate(base: Base, settings: Training, rows: Sequence[Row], held_out: Seq
             "totals": {"steps": len(load.steps), "work": sum(one.work for one in load.steps), "forward": load.forward},
             "memory_bytes": round(loaded + (peak_memory() - loaded) * max(1.0, largest / run)) + kept,
             "activation_bytes": round((peak_memory() - loaded) * largest / run)}
-
-
-def _encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row], preferences: Sequence[Preference]
-             ) -> tuple[list[Encoded], list[Encoded], list[Pair]]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(base.tokenizer))
-    learnt, judged, chosen, rejected = (
-        encode(some, tokenizer, base.template, config.eos_token_id, config.max_position_embeddings)
-        for some in (rows, held_out, [pair.chosen for pair in preferences], [pair.rejected for pair in preferences]))
-    return learnt, judged, [Pair(*both) for both in zip(chosen, rejected, strict=True)]
 
 
 def _sizes(model: Any) -> dict[str, int]:

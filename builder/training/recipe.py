@@ -38,7 +38,7 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
     if not rows:
         raise UserError("examples.jsonl: no rows to train on; add examples")
     model = open_model(base, settings)
-    learnt, judged, pairs = _encoded(base, model.config, rows, held_out, preferences)
+    learnt, judged, pairs = encoded(base, model.config, rows, held_out, preferences)
     if earlier:
         start_from(model, earlier)
     identity = (base.folder / "base.json").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def _run(settings: Training, epochs: int, rate: float) -> Run:
     return Run(epochs, rate, settings.batch, settings.seed, settings.frozen_layers, settings.dtype)
 
 
-def _encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row], preferences: Sequence[Preference]
+def encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row], preferences: Sequence[Preference]
              ) -> tuple[list[Encoded], list[Encoded], list[Pair]]:
     """Everything as tokens; UserError where something is too long."""
     from tokenizers import Tokenizer

@@ -217,6 +217,7 @@ def test_plain_lora_stays_an_adapter(base, tmp_path, method):
     assert json.loads((tmp_path / "adapter_config.json").read_text())["use_dora"] is False
 
 
+@pytest.mark.slow
 def test_qlora_learns_as_lora_does_on_the_same_rounded_weights(base):
     """In a 32-bit product both are the same; measuring the dtype first must not disturb the packed weights."""
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra qlora isn't installed")

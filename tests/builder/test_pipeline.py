@@ -122,7 +122,7 @@ def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     assert all(getattr(copied.current(), one) is None for one in [{"train": "adapter", "index": "index",
                                                                    "evaluate": "evaluation"}[stage]])
     results = dict(pipeline.build(copied, watch))
-    release.promote(copied, results["release"])
+    release.promote(copied, results["release"], force=True)
     assert release.live_name(copied) == results["release"]
     assert not list(folder.glob(".making-*"))
 
@@ -132,8 +132,8 @@ def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
     shutil.rmtree(copied.built / "evaluations")
     assert dict(pipeline.build(copied, watch))["release"] == "r002"
     with pytest.raises(UserError, match="missing or changed"):
-        release.promote(copied, "r001")
-    release.promote(copied, "r002")
+        release.promote(copied, "r001", force=True)
+    release.promote(copied, "r002", force=True)
 
 
 def remove_section(workspace, name):

@@ -70,17 +70,20 @@ def test_evaluate_retrieval_alone(built):
     assert made["recall@3"]["value"] == 1.0 and made["right_by"] == {"offset": 1, "fact": 1, "source": 1}
 
 
+@pytest.mark.slow
 def test_plan_names_each_stage(built):
     made = json.loads(twofold("plan", built.folder, "--json").stdout)
-    assert [stage["name"] for stage in made["stages"]] == ["index", "train", "evaluate"]
+    assert [stage["name"] for stage in made["stages"]] == ["index", "train", "check",
+                                                           "evaluate"]
     assert made["seconds"] == pytest.approx(sum(stage["seconds"] for stage in made["stages"]))
     assert all(stage["seconds"] > 0 and stage["memory_bytes"] > 0 for stage in made["stages"])
 
 
 def test_a_release_is_promoted_and_rolled_back(copied):
     assert "r001" in twofold("releases", copied.folder).stdout
-    assert twofold("promote", copied.folder, "r001").returncode == 0
-    assert json.loads(twofold("releases", copied.folder, "--json").stdout) == {"live": "r001", "releases": ["r001"]}
+    assert twofold("promote", copied.folder, "r001", "--force").returncode == 0
+    listed = json.loads(twofold("releases", copied.folder, "--json").stdout)
+    assert (listed["live"], listed["releases"]) == ("r001", ["r001"]) and listed["missed"].keys() == {"r001"}
     assert "no earlier release" in failed(twofold("rollback", copied.folder))
     assert release.live_name(copied) == "r001"
 
