@@ -9,6 +9,9 @@ import pytest
 
 from builder import release
 
+HEEDS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); from ui.cli import main; main()"
+"""Runs the command even where what started the tests ignores Ctrl-C, as shells in the background do."""
+
 
 def twofold(*words, **more):
     return subprocess.run([sys.executable, "-c", "from ui.cli import main; main()", *map(str, words)],
@@ -147,8 +150,8 @@ def test_control_characters_of_a_document_do_not_reach_the_terminal(copied):
 
 
 def test_ctrl_c_stops_with_130_and_one_line(written):
-    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "train", str(written)],
-                               stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([sys.executable, "-c", HEEDS_CTRL_C, "train", str(written)], stderr=subprocess.PIPE,
+                               text=True)
     for line in running.stderr:
         if line.startswith("prepare rows …"):
             break
@@ -162,8 +165,7 @@ def test_ctrl_c_stops_with_130_and_one_line(written):
 def test_ctrl_c_within_a_reply_stops_it(built):
     asked = "Tell me all about parcels, opening hours, mending, vouchers, bulbs and visits, please?"
     for wait in (0.0, 0.1, 0.3):
-        running = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler);"
-                                    " from ui.cli import main; main()", "ask", str(built.folder), asked, "--system",
+        running = subprocess.Popen([sys.executable, "-c", HEEDS_CTRL_C, "ask", str(built.folder), asked, "--system",
                                     "prompt-only"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running.stdout.read(1)  # the reply has begun
         time.sleep(wait)
@@ -207,8 +209,8 @@ def test_an_index_that_finds_less_exits_with_1(copied):
 
 
 def test_a_watched_folder_is_indexed_after_a_change(written):
-    running = subprocess.Popen([sys.executable, "-c", "from ui.cli import main; main()", "index", str(written),
-                                "--watch"], stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([sys.executable, "-c", HEEDS_CTRL_C, "index", str(written), "--watch"],
+                               stderr=subprocess.PIPE, text=True)
 
     def until(words):
         for line in running.stderr:
