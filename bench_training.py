@@ -1,7 +1,8 @@
 """A whole training side by side with TRL's SFTTrainer: wall time at equal rows, rank and epochs, and what came of it.
 
-Run with `make bench-training`; it takes half an hour on two cores, `--epochs 1` a third of that. TRL runs with whichever of its settings is quickest
-here. Both adapters answer the built-in bot's questions, so that a quicker way that learns less is seen.
+Run with `make bench-training`; it takes half an hour on two cores, `--epochs 1` a third. TRL runs with the setting
+that is quickest here. All adapters answer the built-in bot's questions, so that a quicker way that learns less is seen;
+`--json` prints JSON.
 """
 
 import contextlib

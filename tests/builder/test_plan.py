@@ -133,6 +133,7 @@ def test_a_calibration_runs_real_steps_and_leaves_an_adapter_of_real_size(frozen
 
 def test_the_peak_counts_what_was_held_and_given_back():
     code = """
+from builder.memory import peak_memory
 before = peak_memory()
 held = b"x" * 300_000_000
 most = peak_memory()
