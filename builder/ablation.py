@@ -70,7 +70,7 @@ def changed(brand: Brand, arm: str, layers: int) -> Brand:
 
 def _arm(workspace: Workspace, arm: str, watch: Watch) -> dict[str, Any]:
     """One arm's training record, scores and rows; made once for its adapter and questions."""
-    from builder.reference import layers_of
+    from builder.training.models import layers_of
     from builder.weights import prepared
 
     brand = changed(workspace.brand, arm, layers_of(prepared(workspace.brand.model.base, "f16")))

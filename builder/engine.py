@@ -8,8 +8,8 @@ import secrets
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +60,16 @@ class Engine(Protocol):
     def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
                  emit: Emit | None = None) -> Generated:
         """Make one reply; blocks until it is whole. May be called from `slots` threads at once."""
+
+
+def at_once(engine: Engine, asked: Iterable[Sequence[Message]], tuned: bool,
+            decoding: Decoding) -> Iterator[Generated]:
+    """Replies in order, as many made at once as the engine has slots; when the reader stops, no further one begins."""
+    pool = ThreadPoolExecutor(engine.slots)
+    try:
+        yield from pool.map(lambda messages: engine.generate(messages, tuned, decoding), asked)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class LlamaEngine:

@@ -5,13 +5,12 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from builder.engine import Decoding, Engine
+from builder.engine import Decoding, Engine, at_once
 from builder.scoring import places
 from builder.statistics import difference
 from knowledge.files import Tick, hash_bytes, read_json, silent, write_json
@@ -67,7 +66,7 @@ def general_texts() -> list[str]:
 
 def untuned_replies(engine: Engine, folder: Path, tick: Tick = silent) -> list[str]:
     """What the base model of `engine` says to the requests; kept in its `folder`, as it never says anything else."""
-    place = folder / f"general-{hash_bytes(*(request.text for request in requests()))[:16]}.json"
+    place = folder / f"general-{hash_bytes(str(REPLY_TOKENS), *(request.text for request in requests()))[:16]}.json"
     if not place.exists():
         write_json(place, _replies(engine, requests(), False, tick))
     return list(read_json(place))
@@ -183,17 +182,11 @@ def _told(part: dict[str, Any]) -> str:
 
 def _replies(engine: Engine, asked: Sequence[Request], tuned: bool, tick: Tick) -> list[str]:
     """The replies in order, as many at once as the engine has slots."""
-    def one(request: Request) -> str:
-        return engine.generate([{"role": "user", "content": request.text}], tuned, Decoding(REPLY_TOKENS)).text
-
     note, replies = "with the adapter" if tuned else "without the adapter", []
-    pool = ThreadPoolExecutor(engine.slots)
-    try:
-        for reply in pool.map(one, asked):
-            replies.append(reply)
-            tick(tuned * len(asked) + len(replies), 2 * len(asked), f"general requests {note}")
-    finally:
-        pool.shutdown(cancel_futures=True)
+    conversations = [[{"role": "user", "content": request.text}] for request in asked]
+    for made in at_once(engine, conversations, tuned, Decoding(REPLY_TOKENS)):
+        replies.append(made.text)
+        tick(tuned * len(asked) + len(replies), 2 * len(asked), f"general requests {note}")
     return replies
 
 

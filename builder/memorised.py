@@ -4,14 +4,12 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
 from builder.assistant import Assistant
-from builder.engine import Decoding
+from builder.engine import Decoding, at_once
 from builder.examples import Example
 from builder.mix import hold_out, support
 from builder.render import Message, render
@@ -141,15 +139,10 @@ def _question(passage: Passage, current: Mapping[tuple[str, ...], str]) -> str:
 
 def _replies(assistant: Assistant, probes: Sequence[_Probe], tuned: bool, tick: Tick) -> list[str]:
     """Greedy replies without the phrases that all replies share; as many at once as the engine has slots."""
-    make = partial(assistant.engine.generate, tuned=tuned, decoding=Decoding(TOKENS))
     replies = []
-    pool = ThreadPoolExecutor(assistant.engine.slots)
-    try:
-        for made in pool.map(make, [probe.messages for probe in probes]):
-            replies.append(without(made.text, assistant.fixed))
-            tick(len(replies), len(probes), "what it memorised" if tuned else "what the base says as well")
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for made in at_once(assistant.engine, [probe.messages for probe in probes], tuned, Decoding(TOKENS)):
+        replies.append(without(made.text, assistant.fixed))
+        tick(len(replies), len(probes), "what it memorised" if tuned else "what the base says as well")
     return replies
 
 

@@ -44,11 +44,15 @@ class Mix:
 
 
 def hold_out(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
-    """Examples to train on and examples kept apart: 15 %, at least 8 of 40 or more; few examples are all trained on."""
-    count = max(8, round(0.15 * len(examples))) if len(examples) >= 40 else 0
-    apart = set(random.Random(seed).sample(range(len(examples)), count))
+    """Examples to train on and examples kept apart."""
+    apart = set(random.Random(seed).sample(range(len(examples)), kept_apart(len(examples))))
     return ([one for number, one in enumerate(examples) if number not in apart],
             [one for number, one in enumerate(examples) if number in apart])
+
+
+def kept_apart(count: int) -> int:
+    """Of so many examples how many are kept apart: 15 %, at least 8 of 40 or more; few are all trained on."""
+    return max(8, round(0.15 * count)) if count >= 40 else 0
 
 
 def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, answer: Answer,

@@ -3,8 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +13,14 @@ from builder import weights
 from builder.assistant import SLOTS, Assistant, open_engine, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
-from builder.engine import Decoding
+from builder.engine import Decoding, at_once
 from builder.evaluation import evaluate as judge
 from builder.gates import judged
 from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
 from builder.release import details, freeze
-from builder.render import Message, render
+from builder.render import render
 from builder.workspace import Watch, Workspace
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
@@ -107,13 +106,7 @@ def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
 def _base_replies(brand: Brand) -> Answer:
     """What the base model says by itself."""
     engine = open_engine(brand, None, SLOTS)
-
-    def answer(asked: Sequence[list[Message]]) -> list[str]:
-        with ThreadPoolExecutor(engine.slots) as pool:
-            return [made.text for made in pool.map(
-                lambda messages: engine.generate(messages, False, Decoding(REPLAY_TOKENS)), asked)]
-
-    return answer
+    return lambda asked: [made.text for made in at_once(engine, asked, False, Decoding(REPLAY_TOKENS))]
 
 
 def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
@@ -206,10 +199,12 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
         "index": lambda: build_index(workspace, watch, force), "train": lambda: train(workspace, watch),
         "check": lambda: check(workspace, watch), "evaluate": lambda: evaluate(workspace, watch)}
     for name, run in stages.items():
-        start = time.perf_counter()
+        start, before = time.perf_counter(), time.time()
         made = run()
-        spent[name] = time.perf_counter() - start
         state = workspace.current()
+        part = {"index": state.index, "train": state.adapter, "check": state.check, "evaluate": state.evaluation}[name]
+        if part and part.stat().st_mtime >= before:  # what was there already took nothing, whatever the plan said
+            spent[name] = time.perf_counter() - start
         if name == "train" and state.index is None and state.adapter is None:
             raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least "
                             f"{FEWEST_EXAMPLES}); add files to documents/ or lines to examples.jsonl")

@@ -18,14 +18,6 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>
 """Control tokens that end a reply, beside the one that the weights name; llama.cpp knows them by their text too."""
 
 
-def layers_of(base: Base) -> int:
-    """How many layers the base model has."""
-    from transformers import AutoConfig
-
-    load_base(base)
-    return int(AutoConfig.from_pretrained(base.folder / "transformers", local_files_only=True).num_hidden_layers)
-
-
 class TransformersEngine:
     """transformers over the base weights and, where there is one, a PEFT adapter; on a GPU where one can be used."""
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from os.path import commonprefix
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from builder import weights
 from builder.assistant import SLOTS, open_encoder, open_engine, open_reranker, open_retriever
-from builder.engine import Decoding, Engine, Generated, prompt_ids
+from builder.engine import Decoding, Engine, Generated, at_once, prompt_ids
 from builder.memory import peak_memory
 from builder.merged import write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, fixed_phrases, mix, preferred
@@ -29,14 +28,12 @@ from knowledge.documents import Document, read_documents
 from knowledge.errors import UserError
 from knowledge.files import write_json
 from knowledge.index import Found
-from knowledge.passages import Passage, split
+from knowledge.passages import Passage, about_tokens, split
 from knowledge.retriever import Retriever
 from knowledge.word_search import WordSearch
 
 SAMPLE = 25_000
 """Characters of documents that are indexed; about 70 passages."""
-TOKENS_PER_WORD = 1.35
-"""About how many of an encoder's tokens an English word has: enough to cut passages of the right length."""
 REPLAYED = 8
 """General requests that the base model answers, to see how long that takes."""
 SPOKEN = 16
@@ -134,12 +131,8 @@ def _retriever(workspace: Workspace, documents: Sequence[Document]) -> Retriever
             return open_retriever(workspace.brand, state.index)
         except UserError:
             pass  # of another version or encoder; the build makes it anew
-    passages = [passage for one in documents for passage in split(one, _tokens, settings.passage_tokens)]
+    passages = [passage for one in documents for passage in split(one, about_tokens, settings.passage_tokens)]
     return cast(Retriever, _ByWords(passages, settings.found)) if passages else None
-
-
-def _tokens(text: str) -> int:
-    return round(len(text.split()) * TOKENS_PER_WORD)
 
 
 def _replay(workspace: Workspace) -> tuple[Answer, float]:
@@ -147,9 +140,8 @@ def _replay(workspace: Workspace) -> tuple[Answer, float]:
     engine = open_engine(workspace.brand, None, SLOTS)
     requests = files("builder").joinpath("general.txt").read_text(encoding="utf-8").splitlines()[:REPLAYED]
     start = time.perf_counter()
-    with ThreadPoolExecutor(engine.slots) as pool:
-        made = list(pool.map(lambda request: engine.generate([{"role": "user", "content": request}], False,
-                                                             Decoding(REPLAY_TOKENS)), requests))
+    made = list(at_once(engine, [[{"role": "user", "content": request}] for request in requests], False,
+                        Decoding(REPLAY_TOKENS)))
     each = (time.perf_counter() - start) / len(made)
     middle = max(made, key=lambda one: one.tokens).text
     return lambda asked: [middle] * len(asked), each
@@ -182,8 +174,7 @@ def _paces(engine: Engine, prompts: Sequence[list[Message]], tuned: bool, most: 
     """Seconds for each token read and each token said, and the mean tokens of a reply."""
     def ask(tokens: int) -> tuple[list[Generated], float]:
         start = time.perf_counter()
-        with ThreadPoolExecutor(engine.slots) as pool:
-            made = list(pool.map(lambda prompt: engine.generate(prompt, tuned, Decoding(tokens)), prompts))
+        made = list(at_once(engine, prompts, tuned, Decoding(tokens)))
         return made, time.perf_counter() - start
 
     first, reading = ask(1)

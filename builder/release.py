@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from builder.workspace import Workspace
+from builder.workspace import PARTS, Workspace
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import hash_files, make_folder, read_json, write_json
-
-PARTS = ("index", "adapter", "check", "evaluation")
-"""What a release may hold."""
 
 
 def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = ()) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ class State:
     adapter: Path | None = None
     check: Path | None = None
     evaluation: Path | None = None
+
+
+PARTS = tuple(field.name for field in fields(State))
 
 
 class Workspace:
@@ -124,6 +127,5 @@ class Workspace:
         if not path.exists():
             return State()
         parts = read_json(path)
-        found = {kind: self.built / parts[kind] for kind in ("index", "adapter", "check", "evaluation")
-                 if parts.get(kind)}
+        found = {kind: self.built / parts[kind] for kind in PARTS if parts.get(kind)}
         return State(**{kind: folder for kind, folder in found.items() if folder.is_dir()})

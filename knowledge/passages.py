@@ -14,6 +14,8 @@ VERSION = "5"
 """Of where documents are cut; a new one makes them be cut again."""
 Count = Callable[[str], int]
 """Tokens of a text, as the encoder counts them."""
+TOKENS_PER_WORD = 1.35
+"""About how many of an encoder's tokens an English word has."""
 _WORD = re.compile(r"\S+")
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 
@@ -58,6 +60,11 @@ class _Piece:
     end: int
     lead: str = ""
     group: int = -1
+
+
+def about_tokens(text: str) -> int:
+    """About how many of an encoder's tokens a text has: near enough to cut passages without opening one."""
+    return round(len(text.split()) * TOKENS_PER_WORD)
 
 
 def split(document: Document, count: Count, most: int = 110, limit: int = 256) -> list[Passage]:

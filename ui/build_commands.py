@@ -4,15 +4,12 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from builder.workspace import Workspace
+from builder.workspace import Watch, Workspace
 from knowledge.errors import JudgedFailure, UserError
-
-if TYPE_CHECKING:
-    from builder.workspace import Watch
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -204,7 +201,7 @@ def index(folder: Folder,
             say(f"index {roll_back_index(workspace)} is in use again, until the next `twofold index`")
         return
 
-    def run(workspace: Workspace, watch: "Watch") -> dict[str, Any]:
+    def run(workspace: Workspace, watch: Watch) -> dict[str, Any]:
         failed = fetch_pages(workspace, watch) if fetch else []
         made = build_index(workspace, watch, force)
         return made | {"failed": failed + made["failed"]}
@@ -229,7 +226,7 @@ def train(folder: Folder, as_json: Json = False) -> None:
     run_stage("train", fine_tune, Workspace(folder), as_json)
 
 
-def run_stage(name: str, run: Callable[[Workspace, "Watch"], Any], workspace: Workspace, as_json: bool) -> Any:
+def run_stage(name: str, run: Callable[[Workspace, Watch], Any], workspace: Workspace, as_json: bool) -> Any:
     """Run one stage alone, say what came of it, and return that."""
     from builder.pipeline import building
     from builder.progress import recorded

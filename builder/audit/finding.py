@@ -12,7 +12,7 @@ from builder.mix import SUPPORT, fixed_phrases
 from builder.scoring import without
 from builder.workspace import Workspace
 from knowledge.documents import Document, Failure, read_documents
-from knowledge.passages import Passage, split
+from knowledge.passages import Passage, about_tokens, split
 from knowledge.words import stems
 
 STOPS, LEAKS, PROOF, RUN, INVENTS, VOICE, KNOW = COSTS = (
@@ -22,8 +22,6 @@ STOPS, LEAKS, PROOF, RUN, INVENTS, VOICE, KNOW = COSTS = (
 SEVERITIES = ("error", "warning", "note")
 EXAMPLES, QUESTIONS, BRAND = "examples.jsonl", "questions.jsonl", "brand.yaml"
 HALVES = re.compile("[\ud800-\udfff]")
-TOKENS_PER_WORD = 1.35
-"""About how many of an encoder's tokens an English word has: close enough to cut passages without opening one."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Material:
     def passages(self) -> list[Passage]:
         """The documents cut about as the index will cut them."""
         most = self.brand.retrieval.passage_tokens
-        return [passage for one in self.documents for passage in split(one, _tokens, most)]
+        return [passage for one in self.documents for passage in split(one, about_tokens, most)]
 
     @cached_property
     def rests(self) -> list[bool]:
@@ -128,10 +126,6 @@ def bags(left: Sequence[str], right: Sequence[str]) -> tuple[Any, Any]:
 
     counter = CountVectorizer(analyzer=stems, binary=True, dtype="int32").fit([*left, *right])
     return counter.transform(left), counter.transform(right)
-
-
-def _tokens(text: str) -> int:
-    return round(len(text.split()) * TOKENS_PER_WORD)
 
 
 def by_kind(findings: Sequence[Finding]) -> list[list[Finding]]:

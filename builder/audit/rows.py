@@ -8,7 +8,7 @@ from typing import Any
 
 from builder.audit.finding import RUN, STOPS, Finding, Material
 from builder.batching import Row, encode
-from builder.mix import hold_out
+from builder.mix import kept_apart
 from builder.render import Message, render, to_prompt
 from builder.weights import Base, prepared
 from knowledge.errors import UserError
@@ -116,11 +116,10 @@ def steps(material: Material, count: int | None = None) -> tuple[int, int]:
     """(rows, optimiser steps) of a training on these examples, or on `count` such ones; builder.mix's rates."""
     settings, examples = material.brand.training, material.examples
     share = sum(material.rests) / len(examples) if examples else 0.0
-    if count is None:
-        trained = len(hold_out(examples, settings.seed)[0])
-    else:
-        trained = count - max(8, round(0.15 * count)) if count >= 40 else count
-    rows = round(trained * (1 + settings.replay + share * (settings.grounded + settings.abstaining)))
+    count = len(examples) if count is None else count
+    each = settings.replay + (1 - share) * settings.tone + share * (
+        settings.closed + settings.grounded + settings.abstaining)
+    rows = round((count - kept_apart(count)) * each)
     return rows, math.ceil(rows / settings.batch) * settings.epochs
 
 

@@ -127,13 +127,13 @@ def fuse(model: Any) -> None:
 
 def _if_same(module: Any, quicker: Any, width: int) -> None:
     """Replace a module's forward where the quicker one gives the same on a trial input."""
-    trial = torch.linspace(-2, 2, 3 * width, dtype=module_dtype(module)).view(1, 3, width)
+    trial = torch.linspace(-2, 2, 3 * width, dtype=_dtype(module)).view(1, 3, width)
     with torch.no_grad():
         if torch.allclose(module(trial), quicker(module, trial), rtol=1e-4, atol=1e-5):
             module.forward = MethodType(quicker, module)
 
 
-def module_dtype(module: Any) -> torch.dtype:
+def _dtype(module: Any) -> torch.dtype:
     """The dtype of a module's weights."""
     found: torch.dtype = next(module.parameters()).dtype
     return found

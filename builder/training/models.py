@@ -31,7 +31,7 @@ def load_base(base: Base, quantization: Any = None) -> "PreTrainedModel":
     what transformers calls a quantization_config. Raises UserError where transformers can't read them.
     """
     with _quiet():
-        folder = make_folder(base.folder / "transformers", lambda made: _from_gguf(base).save_pretrained(made))
+        folder = _folder(base)
         try:
             model: Any = _opened(folder, quantization_config=quantization)
         except UNREADABLE as error:
@@ -41,6 +41,16 @@ def load_base(base: Base, quantization: Any = None) -> "PreTrainedModel":
     model.name_or_path = model.config.name_or_path
     model.config.eos_token_id = end_of(base, model.config.eos_token_id)
     return model.eval()  # type: ignore[no-any-return]
+
+
+def _folder(base: Base) -> Path:
+    return make_folder(base.folder / "transformers", lambda made: _from_gguf(base).save_pretrained(made))
+
+
+def layers_of(base: Base) -> int:
+    """How many layers the base model has; UserError where transformers can't read it."""
+    with _quiet():
+        return int(read_config(_folder(base))["num_hidden_layers"])
 
 
 def _opened(folder: Path, **settings: Any) -> Any:

@@ -104,8 +104,9 @@ def _prefer(model: Any, pairs: Sequence[Pair], settings: Training, dtype: str, w
     """Learn the preferences, if there are any; every eighth pair, of 16 or more, is kept apart and only measured."""
     if not pairs:
         return None
-    apart = pairs[::8] if len(pairs) >= 16 else []
-    learnt = [pair for pair in pairs if pair not in apart]
+    enough = len(pairs) >= 16
+    apart = pairs[::8] if enough else []
+    learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not enough]
     computing = Computing(model, DTYPES[dtype], settings.frozen_layers)
     before = _preferred(computing, apart or learnt)
     objective = Dpo(computing, pairs) if settings.preferences == "dpo" else orpo
