@@ -24,6 +24,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "without closed rows": {"closed": 0.0},
     "without replay": {"replay": 0.0},
     "with abstaining": {"abstaining": 0.3},
+    "a third of the layers frozen": {"frozen_layers": 0.34},
     "two thirds of the layers frozen": {"frozen_layers": 0.67},
     "in 32 bits": {"dtype": "fp32"},
     "another seed": {"seed": 1},
