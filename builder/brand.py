@@ -152,9 +152,14 @@ def read_brand(path: Path) -> Brand:
     if not isinstance(loaded, dict):
         raise UserError(f"{path}:1: holds no settings; it needs at least name, persona and abstain")
     try:
-        return Brand.model_validate(loaded)
+        brand = Brand.model_validate(loaded)
+        brand.model_dump_json()
     except ValidationError as error:
         raise UserError(_first_fault(path, loaded, error)) from None
+    except ValueError:  # it can't be written as UTF-8
+        raise UserError(f"{path}: holds half a character, written as \\ud800 to \\udfff; write the character "
+                        "itself") from None
+    return brand
 
 
 def _first_fault(path: Path, loaded: Any, error: ValidationError) -> str:

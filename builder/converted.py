@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from builder.lora import permute
+from builder.lora import ARCHITECTURES, permute
 from builder.weights import WITHOUT, Base, Field, write_gguf
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3")
-"""Those whose GGUF file can be written; transformers and llama.cpp name them alike."""
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|" \
          r"\s+(?!\S)|\s+"
 SPLITS = {("GPT-2",): "gpt-2", ("digits", "GPT-2"): "smollm", (_WORDS.replace("NUMBERS", r"\p{N}"),): "qwen2",

@@ -49,7 +49,8 @@ class Traced:
 
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
+    log_probabilities: tuple[float | None, ...]
+    """None for a token that ends within a character: llama.cpp tells it of whole characters alone."""
 
 
 class Engine(Protocol):
@@ -129,11 +130,18 @@ class LlamaEngine:
     def trace(self, messages: Sequence[Message], tuned: bool, most_tokens: int) -> Traced:
         """Make one greedy reply as `generate` does, but as tokens, the one that ends it too; nothing stops a loop."""
         ids = prompt_ids(messages, self._tokenizer, self._template, self._context - most_tokens)
-        request = self._request(ids, tuned, Decoding(most_tokens)) | {"stream": False, "n_probs": 1}
-        answers: list[Any] = []
-        self._server.handle_completions(request, answers.append)
-        said = _choice(answers[0])["logprobs"]["content"]
-        return Traced(tuple(ids), tuple(one["id"] for one in said), tuple(one["logprob"] for one in said))
+        answer = self._asked("completion", self._request(ids, tuned, Decoding(most_tokens)) | {
+            "stream": False, "n_probs": 1, "return_tokens": True})
+        told, covered = iter(answer["completion_probabilities"]), 0
+        one, chances = next(told, None), list[float | None]()
+        for token in answer["tokens"]:  # each told one covers the bytes since the one before; a control token has none
+            covered += len(self._tokenizer.id_to_token(token) or "") if self._tokenizer.decode([token]) else 0
+            if one is None or covered < len(one["bytes"]):
+                chances.append(None)
+                continue
+            chances.append(one["logprob"] if one["id"] == token else None)
+            one, covered = next(told, None), 0
+        return Traced(tuple(ids), tuple(answer["tokens"]), tuple(chances))
 
     def own_prompt(self, messages: Sequence[Message]) -> list[int]:
         """The prompt as llama.cpp makes it from what the GGUF file holds, without our renderer and tokenizer."""
@@ -173,18 +181,13 @@ class LlamaEngine:
 
 
 def _take(chunk: Any, reading: "Reading") -> bool:
-    """Read one chunk of a stream; True when nothing more is wanted."""
-    choice = _choice(chunk)
+    """Read one chunk of a stream; True when nothing more is wanted, UserError where llama.cpp refuses."""
+    if "error" in chunk:
+        raise UserError(f"llama.cpp refused the request: {chunk['error'].get('message', chunk['error'])}")
+    choice = chunk["choices"][0]
     reading.finish = choice.get("finish_reason") or reading.finish
     reading.tokens = chunk.get("usage", {}).get("completion_tokens", reading.tokens + 1)
     return reading.feed(choice["text"])
-
-
-def _choice(answer: Any) -> Any:
-    """The reply in what llama.cpp answers; UserError where it refuses."""
-    if "error" in answer:
-        raise UserError(f"llama.cpp refused the request: {answer['error'].get('message', answer['error'])}")
-    return answer["choices"][0]
 
 
 def prompt_ids(messages: Sequence[Message], tokenizer: Any, template: str, most: int) -> list[int]:

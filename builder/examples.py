@@ -83,8 +83,10 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise UserError(f"{path}:{line}: longer than {LONGEST_LINE:,} characters; split or remove it")
                 try:
                     row = json.loads(text)
+                    json.dumps(row, ensure_ascii=False).encode()  # JSON can write half a character, as \ud83d alone
                 except (ValueError, RecursionError) as error:
-                    reason = getattr(error, "msg", "nested too deeply")
+                    half = isinstance(error, UnicodeEncodeError)
+                    reason = "holds half a character" if half else getattr(error, "msg", "nested too deeply")
                     raise UserError(f"{path}:{line}: broken JSON ({reason}); mend or remove the line") from None
                 if not isinstance(row, dict):
                     raise UserError(f"{path}:{line}: not a JSON object; write one {{…}} a line")

@@ -13,7 +13,9 @@ from knowledge.files import read_json, unwritable
 MODULES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
            "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
            "mlp.down_proj": "ffn_down"}
-"""The modules that can be adapted: their names in transformers, and in a GGUF file of the llama architecture."""
+"""The modules that can be adapted: their names in transformers, and in a GGUF file."""
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
+"""Those whose files can be written; transformers and llama.cpp name them alike."""
 
 VARIANTS = ("use_rslora", "use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "alpha_pattern",
             "layer_replication", "alora_invocation_tokens", "arrow_config", "kasa_config", "velora_config",
@@ -30,14 +32,14 @@ def write_lora(adapter: Path, base: Base, target: Path) -> None:
     """
     alpha = _alpha(adapter / "adapter_config.json")
     tensors = _renamed(adapter / "adapter_model.safetensors")
-    heads, shapes = _base_facts(base.gguf)
+    architecture, heads, shapes = _base_facts(base.gguf)
     for name in sorted({name.rpartition(".")[0] for name in tensors}):
         a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
         if a.ndim != 2 or b.ndim != 2 or len(a) != b.shape[1] or (len(b), a.shape[1]) != shapes.get(name):
             raise UserError(f"{adapter}: {name} doesn't fit {base.gguf}; train again on this base")
         if (module := name.split(".")[2]) in heads:
             tensors[f"{name}.lora_b"] = permute(b, heads[module])
-    _write(tensors, alpha, target)
+    _write(tensors, alpha, architecture, target)
 
 
 def permute(rows: np.ndarray, heads: int) -> np.ndarray:
@@ -63,8 +65,11 @@ def _alpha(file: Path) -> float:
     return float(config["lora_alpha"])
 
 
-def _base_facts(file: Path) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
-    """How many heads attn_q and attn_k have, and the shape (outputs, inputs) of each of the base's tensors."""
+def _base_facts(file: Path) -> tuple[str, dict[str, int], dict[str, tuple[int, ...]]]:
+    """The architecture of a GGUF model, the heads of the matrices whose rows it turns, and every tensor's shape.
+
+    Shapes are (outputs, inputs). UserError where no adapter can be written for it.
+    """
     import gguf
 
     try:
@@ -73,14 +78,21 @@ def _base_facts(file: Path) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]
         raise UserError(f"{file}: not a GGUF file ({error}); delete its folder and build again") from None
     facts = {key: field.contents() for key in ("general.architecture", "llama.attention.head_count",
                                                "llama.attention.head_count_kv") if (field := reader.get_field(key))}
-    if facts.get("general.architecture") != "llama":
-        raise UserError(f"{file}: its architecture is {facts.get('general.architecture')}; an adapter can be written "
-                        "for llama only: set model.base to a model of that architecture")
-    if "llama.attention.head_count" not in facts:
+    architecture = str(facts.get("general.architecture"))
+    if architecture not in ARCHITECTURES:
+        raise unknown_architecture(file, architecture)
+    if architecture == "llama" and "llama.attention.head_count" not in facts:
         raise UserError(f"{file}: has no llama.attention.head_count; set model.base to another model")
-    heads = facts["llama.attention.head_count"]
-    return ({"attn_q": heads, "attn_k": facts.get("llama.attention.head_count_kv", heads)},
+    heads = facts.get("llama.attention.head_count", 0)
+    turned = {"attn_q": heads, "attn_k": facts.get("llama.attention.head_count_kv", heads)}
+    return (architecture, turned if architecture == "llama" else {},
             {tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in reader.tensors})
+
+
+def unknown_architecture(file: Path, architecture: str) -> UserError:
+    """The line for a model that no adapter can be written for."""
+    return UserError(f"{file}: its architecture is {architecture}; an adapter can be written for "
+                     f"{', '.join(ARCHITECTURES)} only: set model.base to such a model")
 
 
 def _renamed(file: Path) -> dict[str, np.ndarray]:
@@ -108,12 +120,12 @@ def _renamed(file: Path) -> dict[str, np.ndarray]:
     return renamed
 
 
-def _write(tensors: dict[str, np.ndarray], alpha: float, target: Path) -> None:
+def _write(tensors: dict[str, np.ndarray], alpha: float, architecture: str, target: Path) -> None:
     import gguf
 
     temporary = target.with_name(f".writing-{target.name}")
     try:
-        writer = gguf.GGUFWriter(temporary, "llama")
+        writer = gguf.GGUFWriter(temporary, architecture)
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
         writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)

@@ -4,13 +4,20 @@ import os
 from pathlib import Path
 
 from builder.converted import as_gguf
-from builder.lora import write_lora
+from builder.lora import ARCHITECTURES, unknown_architecture, write_lora
 from builder.weights import Base, settings_of, tensors_of, write_gguf
 from knowledge.errors import UserError
-from knowledge.files import unwritable
+from knowledge.files import read_json, unwritable
 
 WHOLE = ("dora", "full")
 """Methods whose result is no sum W + B A, so that llama.cpp needs all of the tuned weights."""
+
+
+def must_be_servable(base: Base, method: str) -> None:
+    """UserError, before any time is spent, where llama.cpp serves the F16 `base` but not what `method` makes of it."""
+    made_of = read_json(base.folder / "base.json").get("architecture", ARCHITECTURES[0])
+    if base.served and method not in WHOLE and made_of not in ARCHITECTURES:
+        raise unknown_architecture(base.gguf, made_of)
 
 
 def write_served(folder: Path, base: Base, method: str, precision: str) -> None:

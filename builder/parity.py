@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from builder.batching import Row, encode
 from builder.brand import Brand
 from builder.engine import LlamaEngine, Traced
 from builder.examples import Example
+from builder.merged import write_merged
 from builder.render import Message, render
 from builder.weights import Base
 from knowledge.errors import UserError
@@ -61,6 +63,8 @@ class _Arm:
     precision: str
     tuned: bool
     tolerance: Tolerance
+    whole: Path | None = None
+    """The GGUF file that answers in the base's place, where all of its weights were tuned."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,36 @@ def fixed_prompts(brand: Brand, examples: Sequence[Example], retriever: Retrieve
 
 
 def parity(base_f16: Base, base_served: Base, adapter: Path, prompts: Sequence[Sequence[Message]],
-           context: int = 2048) -> dict[str, Any]:
-    """Whether llama.cpp with `adapter`/adapter.gguf says what transformers with the PEFT adapter beside it says.
+           context: int = 2048, scratch: Path | None = None) -> dict[str, Any]:
+    """Whether llama.cpp says with what it serves of `adapter` what transformers and PEFT say with what was trained.
 
     llama.cpp replies to every prompt greedily; the reference, teacher-forced over the same tokens, tells each one's
     log-probability and what it would have said. Ready for JSON: `met`; one `sentence` for the user; the `checks`, each
     with its figures, its tolerance and the evidence of its worst place; the `effect` of the adapter, the mean absolute
     change of a log-probability by it, without which nothing could be seen; `own_template`, whether llama.cpp makes the
-    same prompts of the template and vocabulary inside the GGUF file, as whoever is given that file will. UserError
-    where a part can't be loaded.
+    same prompts of the template and vocabulary inside the GGUF file, as whoever is given that file will. Where whole
+    weights were tuned, they are written in F16 too for the while, into a folder in `scratch`. UserError where a part
+    can't be loaded.
     """
+    with tempfile.TemporaryDirectory(dir=scratch) as place:
+        return _parity(_arms(base_f16, base_served, adapter, Path(place)), adapter, prompts, context)
+
+
+def _arms(base_f16: Base, base_served: Base, adapter: Path, place: Path) -> list[_Arm]:
+    """What is compared: the tuned model and the base in F16, and the tuned one as it is served where that differs."""
+    served = adapter / "tuned.gguf" if (adapter / "tuned.gguf").is_file() else None
+    rounded, exact = base_served.folder != base_f16.folder, served
+    if served and rounded:
+        exact = place / "tuned.gguf"
+        write_merged(adapter, base_f16, exact, "f16")
+    arms = [_Arm(base_f16, "f16", True, EXACT, exact), _Arm(base_f16, "f16", False, EXACT)]
+    return [*arms, _Arm(base_served, "q8_0", True, ROUNDED, served)] if rounded else arms
+
+
+def _parity(arms: Sequence[_Arm], adapter: Path, prompts: Sequence[Sequence[Message]],
+            context: int) -> dict[str, Any]:
     start = time.perf_counter()
-    arms = [_Arm(base_f16, "f16", True, EXACT), _Arm(base_f16, "f16", False, EXACT)]
-    if base_served.folder != base_f16.folder:
-        arms.append(_Arm(base_served, "q8_0", True, ROUNDED))
+    base_f16 = arms[0].base
     trained = _trained_prompts(base_f16, prompts)
     replayed, own = zip(*(_replay(arm, adapter, prompts, context) for arm in arms), strict=True)
     result: dict[str, Any] = {"prompts": len(prompts), "own_template": all(own), "checks": [], "effect": None}
@@ -136,7 +156,8 @@ def parity(base_f16: Base, base_served: Base, adapter: Path, prompts: Sequence[S
 
 def _replay(arm: _Arm, adapter: Path, prompts: Sequence[Sequence[Message]], context: int) -> tuple[list[Traced], bool]:
     """An arm's greedy replies, and whether llama.cpp by itself makes the same prompts."""
-    engine = LlamaEngine(arm.base, adapter / "adapter.gguf", context=context)
+    lora = adapter / "adapter.gguf"
+    engine = LlamaEngine(arm.base, lora if lora.is_file() else None, context=context, tuned=arm.whole)
     traces = [engine.trace(messages, arm.tuned, TOKENS) for messages in prompts]
     try:
         own = [tuple(engine.own_prompt(messages)) for messages in prompts]
@@ -172,7 +193,7 @@ def _compare(model: Any, traces: Sequence[Traced], tuned: bool) -> list[_Place]:
             forced = teacher_forced(model, trace.prompt, trace.reply)
         places += [_Place(number, position, token, served, reference, likeliest, most - reference)
                    for position, (token, served, reference, likeliest, most)
-                   in enumerate(zip(trace.reply, trace.log_probabilities, *forced, strict=True))]
+                   in enumerate(zip(trace.reply, trace.log_probabilities, *forced, strict=True)) if served is not None]
     return places
 
 
@@ -207,6 +228,7 @@ def _fault(checks: Sequence[dict[str, Any]], base: Base, adapter: Path) -> str:
         if check["adapter"] == "off":
             return (f"{base.folder}: llama.cpp doesn't say what the base model says: {where}; delete this folder and "
                     "build again, or set model.engine to transformers in brand.yaml")
-        return (f"{adapter / 'adapter.gguf'}: isn't the adapter that was trained: {where}; delete its folder and build "
-                "again, or set model.engine to transformers in brand.yaml")
+        served = "tuned.gguf" if (adapter / "tuned.gguf").is_file() else "adapter.gguf"
+        return (f"{adapter / served}: isn't what was trained: {where}; delete its folder and build again, or set "
+                "model.engine to transformers in brand.yaml")
     return ""

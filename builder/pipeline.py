@@ -17,7 +17,7 @@ from builder.engine import Decoding, at_once
 from builder.evaluation import evaluate as judge
 from builder.gates import judged
 from builder.indexing import build_index, found_by_questions
-from builder.merged import WHOLE, write_served
+from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
 from builder.release import details, freeze
 from builder.render import render
@@ -57,6 +57,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     def fill(folder: Path) -> None:
         from builder.training.recipe import train as fit
 
+        must_be_servable(base, brand.training.method)
         work = workspace.place("training", key)
         rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"))
         fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
@@ -122,13 +123,14 @@ def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
     key = hash_bytes(VERSION, adapter.name, passages.name if passages else "", brand.model.model_dump_json(),
                      _prompt(brand), brand.gates.model_dump_json())
     folder = make_folder(workspace.place("checks", key), lambda made: write_json(
-        made / "checks.json", _checks(workspace, adapter, passages, watch)))
+        made / "checks.json", _checks(workspace, adapter, passages, made, watch)))
     workspace.use("check", folder)
     checks: dict[str, Any] = read_json(folder / "checks.json")
     return checks | {"gates": _gates(workspace)}
 
 
-def _checks(workspace: Workspace, adapter: Path, passages: Path | None, watch: Watch) -> dict[str, Any]:
+def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch: Path,
+            watch: Watch) -> dict[str, Any]:
     """The three checks of an adapter, those of one engine one after another."""
     from builder.forgetting import Margins, forgetting, general_texts, untuned_replies
     from builder.memorised import memorised
@@ -140,9 +142,9 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, watch: W
     exact, served = (weights.prepared(brand.model.base, precision) for precision in ("f16", brand.model.precision))
     tick(0, 3, "is it served as it was trained")
     checks: dict[str, Any] = {}
-    if brand.model.engine == "llama.cpp" and (adapter / "adapter.gguf").exists():
+    if brand.model.engine == "llama.cpp":
         checks["parity"] = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
-                                  brand.model.context)
+                                  brand.model.context, scratch)
     tick(1, 3, "what it forgot")
     limits = brand.gates
     read = mean_log_probabilities(exact, adapter, general_texts())

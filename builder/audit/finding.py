@@ -1,8 +1,7 @@
 """What an audit finds and looks at: one finding with its cost, and the workspace's data, read once."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +20,6 @@ STOPS, LEAKS, PROOF, RUN, INVENTS, VOICE, KNOW = COSTS = (
 """What a finding would cost, the dearest first."""
 SEVERITIES = ("error", "warning", "note")
 EXAMPLES, QUESTIONS, BRAND = "examples.jsonl", "questions.jsonl", "brand.yaml"
-HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,9 @@ class Material:
     def __init__(self, workspace: Workspace) -> None:
         """Read everything; UserError where a file can't be."""
         self.workspace = workspace
-        self.brand: Brand = mended(workspace.brand)
-        self.examples: list[Example] = [mended(one) for one in workspace.examples]
-        self.questions: list[Question] = [mended(one) for one in workspace.questions]
+        self.brand: Brand = workspace.brand
+        self.examples: list[Example] = workspace.examples
+        self.questions: list[Question] = workspace.questions
         read: tuple[list[Document], list[Failure]] = read_documents(workspace.folder)
         self.documents, self.failures = read
         self.file = EXAMPLES if (workspace.folder / EXAMPLES).exists() or not self.examples else "examples.csv"
@@ -102,21 +100,6 @@ class Material:
                 for start in range(0, replies.shape[0], 500)]
         words = np.asarray(replies.sum(1)).ravel()
         return [bool(most >= SUPPORT * count > 0) for most, count in zip(np.concatenate(best), words, strict=True)]
-
-
-def mended(value: Any) -> Any:
-    """The value with each half of a surrogate pair, which JSON can write but no encoder reads, as U+FFFD."""
-    if isinstance(value, str):
-        return HALVES.sub("\ufffd", value)
-    if isinstance(value, (list, tuple)):
-        return type(value)(mended(one) for one in value)
-    if isinstance(value, dict):
-        return {mended(key): mended(one) for key, one in value.items()}
-    if isinstance(value, Brand):
-        return Brand.model_validate(mended(value.model_dump()))
-    if isinstance(value, (Example, Question)):
-        return replace(value, **{name: mended(one) for name, one in vars(value).items()})
-    return value
 
 
 def bags(left: Sequence[str], right: Sequence[str]) -> tuple[Any, Any]:

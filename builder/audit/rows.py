@@ -38,7 +38,8 @@ def _rows(material: Material, base: Base) -> Iterator[Finding]:
     from tokenizers import Tokenizer
 
     brand, tokenizer = material.brand, Tokenizer.from_file(str(base.tokenizer))
-    end, reads = setting(base, "tokenizer.ggml.eos_token_id"), setting(base, ".context_length") or brand.model.context
+    end, reads = _limits(base)
+    reads = reads or brand.model.context
     yield from _end_token(base, tokenizer, end)
     for number, example in enumerate(material.examples):
         history: list[Message] = [{"role": role, "content": content} for role, content in example.history]
@@ -100,6 +101,16 @@ def _end_token(base: Base, tokenizer: Any, end: int | None) -> Iterator[Finding]
         yield Finding("stop token not trained", "brand.yaml", None, "warning",
                       f"the chat template ends a turn with {ends}, but {name} is what training puts after a reply: no "
                       f"loss reaches {ends}", "set model.base to a chat model whose end token ends its turns", RUN)
+
+
+def _limits(base: Base) -> tuple[int | None, int | None]:
+    """The token that ends a reply and how many tokens the model reads; None for what it doesn't say."""
+    if base.served:
+        return setting(base, "tokenizer.ggml.eos_token_id"), setting(base, ".context_length")
+    from builder.training.models import end_of, read_config
+
+    config = read_config(base.folder / "transformers")
+    return end_of(base, config.get("eos_token_id")), config.get("max_position_embeddings")
 
 
 def setting(base: Base, key: str) -> int | None:

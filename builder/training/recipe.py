@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,15 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
         settings.model_dump(), versions, device, [asdict(row) for row in (*learnt, *judged)],
         [asdict(pair) for pair in pairs])))
     model = model.to(device)
-    rate, tried = _rate(model, learnt, judged, settings, work, key, tick, every)
+    epoch, apart = math.ceil(len(learnt) / settings.batch), _apart(pairs)
+    trials = epoch * len(RATES) if settings.learning_rate == "auto" and judged else 0
+    rows_end = trials + epoch * settings.epochs
+    whole = rows_end + math.ceil((len(pairs) - len(apart)) / settings.batch) * settings.preference_epochs
+    rate, tried = _rate(model, learnt, judged, settings, work, key, _within(tick, 0, whole), every)
     run = _run(settings, settings.epochs, rate)
-    record = fit(model, learnt, judged, run, work / "rows", key, tick, every=every)
-    preferred = _prefer(model, pairs, settings, record["dtype"], work / "preferences", key, tick, every)
+    record = fit(model, learnt, judged, run, work / "rows", key, _within(tick, trials, whole), every=every)
+    preferred = _prefer(model, pairs, apart, settings, record["dtype"], work / "preferences", key,
+                        _within(tick, rows_end, whole), every)
     kinds = sorted({row.kind for row in (*rows, *held_out)})
     made = {"base": json.loads(identity), "settings": settings.model_dump(), "versions": versions, "device": device,
             "threads": torch.get_num_threads(), "key": key, "learning_rate": rate, "rates_tried": tried,
@@ -74,7 +80,7 @@ def encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row
 
     end, longest = config.eos_token_id, config.max_position_embeddings
     if not isinstance(end, int):
-        raise UserError(f"{base.gguf}: names no end token; set model.base to a chat model")
+        raise UserError(f"{base.folder}: names no end token; set model.base to a chat model")
     tokenizer = Tokenizer.from_file(str(base.tokenizer))
     learnt, judged, chosen, rejected = (encode(some, tokenizer, base.template, end, longest) for some in (
         rows, held_out, [pair.chosen for pair in preferences], [pair.rejected for pair in preferences]))
@@ -91,22 +97,35 @@ def _rate(model: Any, rows: Sequence[Encoded], held_out: Sequence[Encoded], sett
         return RATES[1] * scale, {}
     fresh = {name: weight.detach().clone() for name, weight in learning(model).items()}
     tried: dict[str, float] = {}
-    for rate in (rate * scale for rate in RATES):
-        record = fit(model, rows, held_out, _run(settings, 1, rate), work / f"rate-{rate}", key, tick, every=every)
+    for number, rate in enumerate(rate * scale for rate in RATES):
+        each = math.ceil(len(rows) / settings.batch)
+        record = fit(model, rows, held_out, _run(settings, 1, rate), work / f"rate-{rate}", key,
+                     _within(tick, number * each), every=every)
         tried[str(rate)] = record["held_out_loss"][-1]
         for name, weight in learning(model).items():
             weight.data.copy_(fresh[name])
     return float(min(tried, key=lambda rate: tried[rate])), tried
 
 
-def _prefer(model: Any, pairs: Sequence[Pair], settings: Training, dtype: str, work: Path, key: str, tick: Tick,
-            every: float) -> dict[str, Any] | None:
-    """Learn the preferences, if there are any; every eighth pair, of 16 or more, is kept apart and only measured."""
+def _within(tick: Tick, before: int, whole: int | None = None) -> Tick:
+    """A Tick of one run among several: `before` steps are done when it begins, of `whole`, else of as many as told."""
+    def told(done: int, total: int, note: str, figures: Mapping[str, Any] | None = None, /) -> None:
+        tick(before + done, total if whole is None else whole, note, figures)
+
+    return told
+
+
+def _apart(pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """Every eighth pair, of 16 or more: it is never learnt, only measured."""
+    return pairs[::8] if len(pairs) >= 16 else []
+
+
+def _prefer(model: Any, pairs: Sequence[Pair], apart: Sequence[Pair], settings: Training, dtype: str, work: Path,
+            key: str, tick: Tick, every: float) -> dict[str, Any] | None:
+    """Learn the preferences but those kept `apart`, which are measured; None without any."""
     if not pairs:
         return None
-    enough = len(pairs) >= 16
-    apart = pairs[::8] if enough else []
-    learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not enough]
+    learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not apart]
     computing = Computing(model, DTYPES[dtype], settings.frozen_layers)
     before = _preferred(computing, apart or learnt)
     objective = Dpo(computing, pairs) if settings.preferences == "dpo" else orpo

@@ -245,6 +245,7 @@ def test_an_audit_of_anything_readable_never_raises(tmp_path, monkeypatch, pairs
     try:
         workspace = Workspace(tmp_path)
         assert isinstance(workspace.brand, Brand) and workspace.examples is not None
+        assert workspace.questions is not None
     except UserError:
         return  # not readable, and said so
     for one in audit(workspace):

@@ -9,10 +9,12 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from builder.assistant import open_engine
 from builder.brand import Brand, Training
 from builder.converted import SPLITS
 from builder.engine import Decoding, LlamaEngine
-from builder.merged import write_served
+from builder.merged import must_be_servable, write_served
+from builder.parity import Tolerance, parity
 from builder.reference import TransformersEngine, load_adapter, load_base, teacher_forced
 from builder.render import render, to_prompt
 from builder.training.adapter import adapt, learning, save
@@ -35,21 +37,24 @@ KINDS = {"llama": ("Llama", GROUPED), "qwen2": ("Qwen2", GROUPED), "qwen3": ("Qw
 SERVED, TRAINED = ("llama", "qwen2", "qwen3"), ("llama", "qwen2", "qwen3", "gpt_neox", "phi3")
 
 
-def tokenizer():
-    """A small one whose every token is whole characters: llama.cpp tells no log-probability of half a one."""
+LETTERS = [*map(chr, range(33, 127)), "Ġ", "Ċ"]
+
+
+def tokenizer(letters=LETTERS):
+    """A small one whose every token is whole characters, unless its letters stand for other bytes too."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    letters = [chr(number) for number in range(33, 127)] + ["Ġ", "Ċ"]
     made.train_from_iterator(["hello there lamp shop open closed"] * 3, trainers.BpeTrainer(
-        vocab_size=130, initial_alphabet=letters, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"]))
+        vocab_size=len(letters) + 34, initial_alphabet=letters, special_tokens=[
+            "<|endoftext|>", "<|im_start|>", "<|im_end|>"]))
     return made
 
 
-def write_folder(folder, kind="llama", dtype=torch.float32, **changes):
+def write_folder(folder, kind="llama", dtype=torch.float32, tokens=None, **changes):
     """A tiny random model with its tokenizer and template, as transformers saves them."""
     name, settings = KINDS[kind]
-    tokens = tokenizer()
+    tokens = tokens or tokenizer()
     config = getattr(transformers, f"{name}{'Text' if name == 'Gemma3' else ''}Config")
     model = getattr(transformers, f"{name}{'LMHeadModel' if name == 'GPT2' else 'ForCausalLM'}")
     torch.manual_seed(0)
@@ -84,24 +89,75 @@ def test_llama_cpp_says_what_transformers_says(tmp_path, kind, dtype):
             said.reply, likeliest, known, most, strict=True))
 
 
-@pytest.mark.parametrize("method", ["dora", "full"])
-@pytest.mark.parametrize("kind", SERVED)
-def test_whole_tuned_weights_of_each_are_served(tmp_path, kind, method):
-    base = prepared(str(write_folder(tmp_path / kind, kind)), "f16")
+def test_a_traced_reply_holds_tokens_that_are_half_a_character(tmp_path):
+    """llama.cpp tells no log-probability of those, and its list of the others is shorter than the reply."""
+    tokens = tokenizer(pre_tokenizers.ByteLevel.alphabet())
+    base = prepared(str(write_folder(tmp_path / "model", tokens=tokens)), "f16")
+    model, engine, halves = load_base(base), LlamaEngine(base, context=400), 0
+    for question in QUESTIONS:
+        said = engine.trace(render(BRAND, question, []), False, 48)
+        known, likeliest, most = teacher_forced(model, said.prompt, said.reply)
+        told = [(own, other) for own, other in zip(said.log_probabilities, known, strict=True) if own is not None]
+        assert len(said.reply) > len(told) > 5
+        assert [own for own, _ in told] == pytest.approx([other for _, other in told], abs=0.05)
+        assert all(token == other or best - own < 0.02 for token, other, own, best in zip(
+            said.reply, likeliest, known, most, strict=True))
+        halves += len(said.reply) - len(told)
+    assert halves > 5
+
+
+def moved_a_lot(base, method, folder):
+    """What training by `method` writes, with random weights strong enough to change replies."""
     model = moved(adapt(load_base(base), Training(method=method, rank=4, alpha=8)))
     with torch.no_grad():
         for weight in learning(model).values():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * 0.05)
-    save(model, base.sha256, tmp_path / "tuned")
-    write_served(tmp_path / "tuned", base, method, "f16")
-    engine = LlamaEngine(base, context=400, tuned=tmp_path / "tuned/tuned.gguf")
+    save(model, base.sha256, folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full"])
+@pytest.mark.parametrize("kind", SERVED)
+def test_what_was_trained_on_each_is_served(tmp_path, kind, method):
+    base = prepared(str(write_folder(tmp_path / kind, kind)), "f16")
+    must_be_servable(base, method)
+    tuned = moved_a_lot(base, method, tmp_path / "tuned")
+    write_served(tuned, base, method, "f16")
+    engine = open_engine(BRAND.model_copy(update={"model": BRAND.model.model_copy(
+        update={"base": str(tmp_path / kind), "precision": "f16", "context": 400})}), tuned)
+    engine = getattr(engine, "_tuned", engine)
     said = engine.trace(render(BRAND, "Hello", []), True, 24)
-    again = load_adapter(load_base(base), tmp_path / "tuned")
+    again = load_adapter(load_base(base), tuned)
     known, _, _ = teacher_forced(again, said.prompt, said.reply)
     assert said.log_probabilities == pytest.approx(known, abs=0.05)
     with again.disable_adapter():
         plain, _, _ = teacher_forced(again, said.prompt, said.reply)
     assert max(abs(one - other) for one, other in zip(known, plain, strict=True)) > 0.2
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full"])
+@pytest.mark.parametrize("precision", ["f16", "q8_0"])
+def test_parity_holds_whatever_the_method_and_catches_another_file(tmp_path, method, precision, monkeypatch):
+    # random weights are far more sensitive to rounding than trained ones, for which the tolerances are
+    monkeypatch.setattr("builder.parity.EXACT", Tolerance(mean=0.02, largest=0.2, tie=0.1))
+    monkeypatch.setattr("builder.parity.ROUNDED", Tolerance(mean=0.2, largest=2, tie=None))
+    folder = str(write_folder(tmp_path / "qwen2", "qwen2"))
+    base, served = prepared(folder, "f16"), prepared(folder, precision)
+    tuned = moved_a_lot(base, method, tmp_path / "tuned")
+    write_served(tuned, base, method, precision)
+    prompts, scratch = [render(BRAND, question, []) for question in QUESTIONS], tmp_path / "scratch"
+    scratch.mkdir()
+    found = parity(base, served, tuned, prompts, 400, scratch)
+    assert found["met"], found["sentence"]
+    assert [check["precision"] for check in found["checks"]] == ["f16", "f16", "q8_0"][:2 + (precision != "f16")]
+    assert found["effect"] > 0.05 and list(scratch.iterdir()) == []
+    other = moved_a_lot(base, method, tmp_path / "other")
+    name = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+    save_file({part: -weight if "up_proj" in part and "lora_A" not in part else weight
+               for part, weight in load_file(other / name).items()}, other / name, {"format": "pt"})
+    (tuned / name).write_bytes((other / name).read_bytes())  # the served file is now of other weights than lie there
+    wrong = parity(base, served, tuned, prompts, 400)
+    assert not wrong["met"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SERVED])

@@ -31,6 +31,7 @@ def test_a_table_is_read(tmp_path):
 
 @pytest.mark.parametrize("text, expected", [
     ('{"messages": [', ":1: broken JSON"),
+    ('{"prompt": "a", "reply": "\\ud83d"}', ":1: broken JSON (holds half a character)"),
     ('\n{"text": "x"}', ":2: keys text fit no known format"),
     ("[1]", ":1: not a JSON object"),
     ('{"messages": [{"role": "user", "content": "Hi"}]}', ":1: a conversation is user and assistant in turn"),

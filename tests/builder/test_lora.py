@@ -156,7 +156,7 @@ def test_missing_and_damaged_files_are_one_line(base, make, tmp_path, name, cont
 
 def test_other_bases_are_refused(make, tmp_path):
     adapter = make()
-    for changed, message in [({"architecture": "qwen2"}, "its architecture is qwen2"), ({"heads": 0}, "head_count"),
+    for changed, message in [({"architecture": "gemma2"}, "its architecture is gemma2"), ({"heads": 0}, "head_count"),
                              ({"layers": 1}, "blk.1.* doesn't fit")]:
         with pytest.raises(UserError, match=message):
             write_lora(adapter, write_base(tmp_path, **changed), tmp_path / "it.gguf")

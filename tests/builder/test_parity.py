@@ -159,7 +159,7 @@ def test_a_wrong_export_is_caught(f16, adapter, quick, tmp_path, monkeypatch, ch
     found = parity(f16, f16, made, prompts(), 512)
     exact, off = found["checks"]
     assert not found["met"] and not exact["met"] and off["met"]
-    assert found["sentence"].startswith(f"{made / 'adapter.gguf'}: isn't the adapter that was trained")
+    assert found["sentence"].startswith(f"{made / 'adapter.gguf'}: isn't what was trained")
     assert "delete its folder" in found["sentence"] and "\n" not in found["sentence"]
 
 
