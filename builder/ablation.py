@@ -5,11 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from builder.assistant import SLOTS, Assistant, open_engine, open_retriever, system_named
+from builder.assistant import Assistant, open_retriever, system_named
 from builder.brand import Brand
 from builder.evaluation import Asking, Judge, Row, scored
 from builder.mix import fixed_phrases
 from builder.pipeline import fine_tuned
+from builder.remembered import remembering
 from builder.scoring.tone import VoiceClassifier, habits
 from builder.statistics import difference, holm, interval
 from builder.workspace import Watch, Workspace
@@ -93,8 +94,7 @@ def answered(workspace: Workspace, brand: Brand, adapter: Path, arm: str, watch:
     """The workspace's questions with an adapter's replies, as fine-tune-only and hybrid, and their scores."""
     index, questions = workspace.current().index, workspace.questions
     retriever = open_retriever(brand, index) if index else None
-    engine = open_engine(brand, adapter, SLOTS)
-    assistant = Assistant(brand, engine, retriever, True)
+    assistant = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
     fixed = tuple(dict.fromkeys(fixed_phrases(brand, workspace.examples)))
     systems = [system_named(name) for name in SYSTEMS if retriever or name != "hybrid"]
     asking = Asking(assistant, watch(f"judge: {arm}"), len(questions) * len(systems))

@@ -100,11 +100,13 @@ class Assistant:
                          time.perf_counter() - start, "abstained")
         passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
         messages = render(self.brand, question, passages, history)
+        before = time.perf_counter() - start
         made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
+        start = time.perf_counter()
         cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed) if (
             system.retrieves and self.retriever) else ()
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
-                     made.prompt_tokens, time.perf_counter() - start, made.finish, cited)
+                     made.prompt_tokens, before + made.seconds + time.perf_counter() - start, made.finish, cited)
 
 
 def checked(question: str) -> str:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from builder.engine import Decoding, Engine, at_once
 from builder.scoring import places
 from builder.statistics import difference
-from knowledge.files import Tick, hash_bytes, read_json, silent, write_json
+from knowledge.files import Tick, silent
 
 REPLY_TOKENS = 32
 """The most that a reply may take; no request needs more."""
@@ -64,20 +63,11 @@ def general_texts() -> list[str]:
     return [row["text"] for row in _rows("texts")]
 
 
-def untuned_replies(engine: Engine, folder: Path, tick: Tick = silent) -> list[str]:
-    """What the base model of `engine` says to the requests; kept in its `folder`, as it never says anything else."""
-    place = folder / f"general-{hash_bytes(str(REPLY_TOKENS), *(request.text for request in requests()))[:16]}.json"
-    if not place.exists():
-        write_json(place, _replies(engine, requests(), False, tick))
-    return list(read_json(place))
-
-
 def forgetting(engine: Engine, log_probabilities: Sequence[tuple[float, float]], margins: Margins | None = None,
-               tick: Tick = silent, untuned: Sequence[str] | None = None) -> dict[str, Any]:
+               tick: Tick = silent) -> dict[str, Any]:
     """What the adapter lost of the base model's general ability, ready for JSON.
 
-    `engine` has the adapter; requests go to it without the brand's words, greedily, all without the adapter first,
-    unless `untuned_replies` are given.
+    `engine` has the adapter; requests go to it without the brand's words, greedily, all without the adapter first.
     `log_probabilities` are those of `general_texts` in nats per token (before, after), as
     `builder.reference.mean_log_probabilities` gives them. For each part the paired difference after - before with
     its 95 % interval over items is held against its margin, as in non-inferiority trials (Piaggio et al. 2012,
@@ -88,7 +78,7 @@ def forgetting(engine: Engine, log_probabilities: Sequence[tuple[float, float]],
     start = time.perf_counter()
     limits = asdict(margins or Margins())
     asked = requests()
-    befores = _replies(engine, asked, False, tick) if untuned is None else untuned
+    befores = _replies(engine, asked, False, tick)
     afters = _replies(engine, asked, True, tick)
     items: list[dict[str, Any]] = [
         {"part": request.part, "id": request.id, "request": request.text, "before": before, "after": after,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import weights
-from builder.assistant import SLOTS, Assistant, open_engine, open_index, open_retriever
+from builder.assistant import Assistant, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
 from builder.engine import Decoding, at_once
@@ -20,6 +20,7 @@ from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
 from builder.release import details, freeze
+from builder.remembered import remembering
 from builder.render import render
 from builder.workspace import Watch, Workspace
 from knowledge.errors import UserError
@@ -93,7 +94,7 @@ def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
     file = work / "rows.json"
     if not file.exists():
         retriever = open_retriever(brand, passages) if passages else None
-        made = mix(brand, workspace.examples, retriever, _base_replies(brand), tick)
+        made = mix(brand, workspace.examples, retriever, _base_replies(workspace, brand), tick)
         pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
         work.mkdir(parents=True, exist_ok=True)
         write_json(file, {"rows": [asdict(row) for row in made.rows], "pairs": [asdict(pair) for pair in pairs],
@@ -104,9 +105,9 @@ def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
             [Preference(Row(**pair["chosen"]), Row(**pair["rejected"])) for pair in kept["pairs"]])
 
 
-def _base_replies(brand: Brand) -> Answer:
+def _base_replies(workspace: Workspace, brand: Brand) -> Answer:
     """What the base model says by itself."""
-    engine = open_engine(brand, None, SLOTS)
+    engine = remembering(workspace, brand, None)
     return lambda asked: [made.text for made in at_once(engine, asked, False, Decoding(REPLAY_TOKENS))]
 
 
@@ -132,7 +133,7 @@ def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
 def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch: Path,
             watch: Watch) -> dict[str, Any]:
     """The three checks of an adapter, those of one engine one after another."""
-    from builder.forgetting import Margins, forgetting, general_texts, untuned_replies
+    from builder.forgetting import Margins, forgetting, general_texts
     from builder.memorised import memorised
     from builder.parity import fixed_prompts, parity
     from builder.reference import mean_log_probabilities
@@ -148,10 +149,9 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch:
     tick(1, 3, "what it forgot")
     limits = brand.gates
     read = mean_log_probabilities(exact, adapter, general_texts())
-    engine = open_engine(brand, adapter, SLOTS)
+    engine = remembering(workspace, brand, adapter)
     checks["forgetting"] = forgetting(engine, read, Margins(
-        limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text),
-        untuned=untuned_replies(engine, served.folder))
+        limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text))
     tick(2, 3, "what it memorised")
     if retriever:
         assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))
@@ -181,7 +181,7 @@ def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
 
     def fill(folder: Path) -> None:
         tick = watch("evaluate")
-        engine = open_engine(brand, state.adapter, SLOTS)
+        engine = remembering(workspace, brand, state.adapter)
         retriever = open_retriever(brand, state.index) if state.index else None
         assistant = Assistant(brand, engine, retriever, state.adapter is not None)
         _, apart = hold_out(workspace.examples, brand.training.seed)

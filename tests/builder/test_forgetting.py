@@ -21,7 +21,6 @@ from builder.forgetting import (
     forgetting,
     general_texts,
     requests,
-    untuned_replies,
 )
 from builder.lora import MODULES, write_lora
 from builder.reference import load_adapter, load_base, mean_log_probabilities
@@ -251,19 +250,3 @@ def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(bas
     assert {result["parts"][name]["outcome"] for name in PARTS} == {outcome}
     assert all(0.3 <= result["parts"][name]["before"] <= 0.7 for name in ("instructions", "formats"))
     assert all(item["before"] == item["after"] for item in result["items"]) == (outcome == "kept")
-
-
-def test_what_the_base_model_says_is_asked_for_once(tmp_path):
-    class Counting:
-        slots = 2
-        asked = 0
-
-        def generate(self, messages, tuned, decoding, emit=None):
-            assert not tuned
-            self.asked += 1
-            return Generated(f"{messages[-1]['content']}!", 1, 1, 0.0, "stop")
-
-    engine = Counting()
-    first = untuned_replies(engine, tmp_path)
-    assert first == [f"{request.text}!" for request in requests()]
-    assert untuned_replies(engine, tmp_path) == first and engine.asked == len(first)
