@@ -113,6 +113,8 @@ class Gates(Part):
     """The share of general instructions, and of exact formats, that may be lost."""
     forgotten_text: float = Field(0.05, gt=0, le=10)
     """How much of its log-likelihood a token of general text may lose, in nats: .05 is a perplexity 5 % higher."""
+    margin: float = Field(0.1, gt=0, le=1)
+    """How much lower facts or tone may be, as a share, and still count as no worse."""
 
 
 class Brand(Part):

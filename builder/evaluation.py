@@ -13,8 +13,17 @@ from builder.scoring import Score, form, is_abstention
 from builder.scoring.facts import KEYED, OVERLAP, facts, judged_by
 from builder.scoring.grounded import grounded
 from builder.scoring.tone import FEWEST_REPLIES, Habits, VoiceClassifier, fit_voice, habits, rules
-from builder.statistics import Difference, difference, holm, interaction, interval
-from builder.verdict import verdict
+from builder.statistics import (
+    Difference,
+    difference,
+    equivalent,
+    holm,
+    interaction,
+    interval,
+    no_worse,
+    questions_needed,
+)
+from builder.verdict import WORTH, verdict
 from knowledge.errors import UserError
 from knowledge.files import Tick
 
@@ -101,7 +110,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         "groups": len({question.group for question in questions}),
         "systems": {name: _summary(rows, name) for name in replies},
         "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
-        "differences": _differences(rows, tuple(replies)),
+        "differences": _differences(rows, tuple(replies), assistant.brand.gates.margin),
     }
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
@@ -209,9 +218,13 @@ def scored(rows: Sequence[Row], score: str, systems: Sequence[str]) -> tuple[lis
             [row["group"] for row in kept])
 
 
-def _differences(rows: Sequence[Row], systems: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Every difference that two groups or more allow; Holm's correction over the primary ones."""
-    found = list(_contrasts(rows, systems))
+def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> list[dict[str, Any]]:
+    """Every difference that two groups or more allow; Holm's correction over the primary ones.
+
+    Of each primary one also the p that it is worse than -`margin`, the p that it lies outside ±`margin`, and how many
+    questions more would show a difference worth seeing.
+    """
+    found = list(_contrasts(rows, systems, margin))
     primary = [one for one in found if one["primary"]]
     for one, adjusted in zip(primary, holm([one["p"] for one in primary]), strict=True):
         one["adjusted"] = adjusted
@@ -222,26 +235,29 @@ def _differences(rows: Sequence[Row], systems: tuple[str, ...]) -> list[dict[str
     return found
 
 
-def _contrasts(rows: Sequence[Row], systems: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> Iterator[dict[str, Any]]:
     """The differences without their correction, primary scores first."""
     for score, title in SCORES.items():
         if title.better == "neither":
             continue
         for left, right in CONTRASTS:
             if left in systems and right in systems:
-                yield from _contrast(rows, score, (left, right), difference, (left, right))
+                yield from _contrast(rows, score, (left, right), difference, (left, right), margin)
         if score in PRIMARY and len(systems) == 4:
             yield from _contrast(rows, score, ("hybrid", "rag-only", "fine-tune-only", "prompt-only"), interaction,
-                                 ("interaction", ""))
+                                 ("interaction", ""), margin)
 
 
 def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Callable[..., Difference | None],
-              names: tuple[str, str]) -> Iterator[dict[str, Any]]:
+              names: tuple[str, str], margin: float) -> Iterator[dict[str, Any]]:
     values, groups = scored(rows, score, systems)
     found = test(*values, groups)
-    if found:
-        yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
-               "primary": score in PRIMARY, "n": len(groups), "groups": len(set(groups))}
+    if not found:
+        return
+    more = {"margin": margin, "p_worse": no_worse(found, margin), "p_apart": equivalent(found, margin),
+            "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))}
+    yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
+           "primary": score in PRIMARY, "n": len(groups), **(more if score in PRIMARY else {})}
 
 
 def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:

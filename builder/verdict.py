@@ -14,15 +14,31 @@ TOO_COARSE = 0.2
 FEW_GROUPS = 20
 """Groups; with fewer the bootstrap's intervals are too narrow."""
 
+WORTH = 0.1
+"""A difference that is worth seeing: so many questions more as show it in 80 % of studies are told."""
+
 HALVES = {"retrieval": ("facts", (("hybrid", "fine-tune-only"), ("rag-only", "prompt-only")), "rag-only", "index"),
           "fine-tuning": ("tone", (("hybrid", "rag-only"), ("fine-tune-only", "prompt-only")), "fine-tune-only",
                           "adapter")}
 """For each half: the score it is there for, the pairs that show it, a system that has it, and what it is."""
 
 
-def verdict(report: Report) -> tuple[str, dict[str, str]]:
-    """The verdict in 2 to 5 sentences, and for each half: earned, nothing, harmed or cannot tell.
+ADVICE = {("earned", "earned"): "Use both halves: each earned its place.",
+          ("earned", "nothing"): "Retrieval is enough: don't tune.",
+          ("earned", "harmed"): "Retrieval is enough: tuning did harm.",
+          ("earned", "cannot tell"): "Use retrieval; whether to tune cannot be told yet.",
+          ("nothing", "earned"): "Tuning is enough: on these questions retrieval earned nothing.",
+          ("harmed", "earned"): "Tuning is enough: retrieval did harm.",
+          ("cannot tell", "earned"): "Use the tuned model; whether to retrieve cannot be told yet."}
+"""What to do, by what retrieval and fine-tuning did."""
+NEITHER = "Neither half earned its place: the prompt alone is enough."
+UNTOLD = "What to use cannot be told yet."
 
+
+def verdict(report: Report) -> tuple[str, dict[str, str]]:
+    """The verdict in 3 to 6 sentences, and for each half: earned, nothing, harmed or cannot tell.
+
+    First what to do, then what it rests on.
     Retrieval is judged on facts, fine-tuning on tone: earned when one of its two differences is better after
     Holm's correction and none is worse. Fine-tuning that makes facts worse has harmed, whatever it did for tone;
     for retrieval a loss of tone is said but is no harm, since a right answer in a flat tone is still right.
@@ -34,8 +50,10 @@ def verdict(report: Report) -> tuple[str, dict[str, str]]:
     harmed, sentence = _facts_after_tuning(report)
     if harmed:
         states["fine-tuning"] = "harmed"
+    done = (states["retrieval"], states["fine-tuning"])
+    advice = ADVICE.get(done, UNTOLD if "cannot tell" in done else NEITHER)
     sentences += [sentence, _tone_after_retrieval(report), _caution(report)]
-    return " ".join(filter(None, sentences)), states
+    return " ".join(filter(None, [advice, *sentences])), states
 
 
 def _half(report: Report, half: str) -> tuple[str, str]:
@@ -73,6 +91,9 @@ def _facts_after_tuning(report: Report) -> tuple[bool, str]:
         return True, f"Fine-tuning harmed facts: {_told(one)}."
     if one["verdict"] == "better":
         return False, f"Fine-tuning also made facts better: {_told(one)}."
+    if one.get("p_worse", 1.0) < 0.05:
+        return False, (f"Facts of {left} are no worse than those of {right}, by a margin of {one['margin']:.2f}: "
+                       f"{_told(one)}.")
     return False, f"Facts of {left} could not be shown to be worse than those of {right}: {_told(one)}{_unseen([one])}."
 
 
@@ -114,11 +135,12 @@ def _told(one: dict[str, Any]) -> str:
 
 
 def _unseen(found: list[dict[str, Any]]) -> str:
-    """How large a difference could have stayed hidden."""
-    least = min(one["detectable"] for one in found)
-    if not least:
+    """How large a difference could have stayed hidden, and what would show a smaller one."""
+    finest = min(found, key=lambda one: float(one["detectable"]))
+    if not finest["detectable"]:
         return "; no group of questions scored differently"
-    return f"; a true difference below {least:.2f} would often go unseen"
+    more = f", and {finest['more']:,} more questions would show one of {WORTH:.2f}" if finest.get("more") else ""
+    return f"; a true difference below {finest['detectable']:.2f} would often go unseen{more}"
 
 
 def _signed(value: float) -> str:

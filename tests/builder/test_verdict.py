@@ -11,11 +11,11 @@ PAIRS = {"rag-prompt": ("rag-only", "prompt-only"), "tuned-prompt": ("fine-tune-
 SYSTEMS = ("prompt-only", "rag-only", "fine-tune-only", "hybrid")
 
 
-def one(score, pair, value=0.0, shown=False, detectable=0.1, n=60, groups=30):
+def one(score, pair, value=0.0, shown=False, detectable=0.1, n=60, groups=30, **more):
     said = "no difference shown" if not shown else "better" if value > 0 else "worse"
     return {"score": score, "left": PAIRS[pair][0], "right": PAIRS[pair][1], "value": value, "low": value - 0.05,
             "high": value + 0.05, "p": 0.5, "adjusted": 0.5, "detectable": detectable, "verdict": said,
-            "primary": score != "voice", "n": n, "groups": groups}
+            "primary": score != "voice", "n": n, "groups": groups, **more}
 
 
 def judged(*changed, systems=SYSTEMS, **every):
@@ -90,10 +90,31 @@ def test_few_groups_are_a_warning(groups, warned):
 @pytest.mark.parametrize("systems", [SYSTEMS, SYSTEMS[:1], SYSTEMS[:2], (SYSTEMS[0], SYSTEMS[2])])
 @pytest.mark.parametrize("groups", [5, 15, 30])
 @pytest.mark.parametrize("value", [-0.3, 0.0, 0.3])
-def test_the_verdict_is_two_to_five_sentences_and_names_both_halves(systems, groups, value):
+def test_the_verdict_is_three_to_six_sentences_and_names_both_halves(systems, groups, value):
     text, halves = judged(*[one(score, pair, value, bool(value), groups=groups) for score in ("facts", "tone")
                             for pair in PAIRS if set(PAIRS[pair]) <= set(systems)], systems=systems, groups=groups)
-    assert 2 <= len(re.findall(r"\.(?= [A-Z]|$)", text)) <= 5
+    assert 3 <= len(re.findall(r"\.(?= [A-Z]|$)", text)) <= 6
     assert "etrieval" in text and "ine-tuning" in text
     assert set(halves) == {"retrieval", "fine-tuning"}
     assert set(halves.values()) <= {"earned", "nothing", "harmed", "cannot tell"}
+
+
+@pytest.mark.parametrize(("changed", "advice"), [
+    ([one("facts", "rag-prompt", 0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Use both halves"),
+    ([one("facts", "rag-prompt", 0.4, True)], "Retrieval is enough: don't tune."),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-rag", -0.3, True)], "Retrieval is enough: tuning"),
+    ([one("tone", "tuned-prompt", 0.4, True)], "Tuning is enough: on these"),
+    ([one("facts", "rag-prompt", -0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Tuning is enough: retrieval"),
+    ([], "Neither half earned its place"),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True)], "What to use cannot be told"),
+    ([one("facts", "rag-prompt", 0.4, True), *[one("tone", pair, 0.0, detectable=0.5) for pair in PAIRS]],
+     "Use retrieval; whether to tune cannot be told yet")])
+def test_the_verdict_begins_with_what_to_do(changed, advice):
+    assert judged(*changed)[0].startswith(advice)
+
+
+def test_no_worse_is_said_only_where_the_test_carries_it_and_more_questions_are_counted():
+    text, _ = judged(one("facts", "hybrid-rag", 0.02, p_worse=0.03, margin=0.1))
+    assert "Facts of hybrid are no worse than those of rag-only, by a margin of 0.10: hybrid against rag-only" in text
+    text, _ = judged(one("facts", "hybrid-rag", 0.02, detectable=0.15, p_worse=0.2, margin=0.1, more=1140))
+    assert "could not be shown to be worse" in text and "1,140 more questions would show one of 0.10" in text
