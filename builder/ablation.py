@@ -7,10 +7,12 @@ from typing import Any
 
 from builder.assistant import Assistant, open_retriever, system_named
 from builder.brand import Brand
-from builder.evaluation import Asking, Judge, Row, scored
+from builder.evaluation import Asking, scored
+from builder.judge import Judge, Row
 from builder.mix import fixed_phrases
 from builder.pipeline import fine_tuned
 from builder.remembered import remembering
+from builder.scoring.form import Copies
 from builder.scoring.tone import VoiceClassifier, habits
 from builder.statistics import difference, holm, interval
 from builder.workspace import Watch, Workspace
@@ -100,7 +102,7 @@ def answered(workspace: Workspace, brand: Brand, adapter: Path, arm: str, watch:
     asking = Asking(assistant, watch(f"judge: {arm}"), len(questions) * len(systems))
     replies = {system.name: asking.ask(system, [(question.question, ()) for question in questions], system.name)
                for system in systems}
-    judge = Judge(assistant, VoiceClassifier(None, fixed), habits(workspace.examples), fixed)
+    judge = Judge(assistant, VoiceClassifier(None, fixed), habits(workspace.examples), fixed, Copies([], fixed))
     return [judge.row(question, {name: made[place] for name, made in replies.items()})
             for place, question in enumerate(questions)]
 

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from builder.assistant import Assistant, Reply, System
 from builder.examples import Example, Question
-from builder.scoring import Score, form, is_abstention
-from builder.scoring.facts import KEYED, OVERLAP, facts, judged_by
-from builder.scoring.grounded import grounded
-from builder.scoring.tone import FEWEST_REPLIES, Habits, VoiceClassifier, fit_voice, habits, rules
+from builder.judge import SCORES, Judge, Row, Title
+from builder.scoring.facts import KEYED, OVERLAP, judged_by
+from builder.scoring.form import Copies
+from builder.scoring.tone import FEWEST_REPLIES, fit_voice, habits
+from builder.scoring.two_sample import FEWEST, told_apart
 from builder.statistics import (
     Difference,
     difference,
@@ -26,50 +27,6 @@ from builder.statistics import (
 from builder.verdict import WORTH, verdict
 from knowledge.errors import UserError
 from knowledge.files import Tick
-
-Row = dict[str, Any]
-"""One question of the report with every system's reply and scores."""
-
-
-@dataclass(frozen=True)
-class Title:
-    """What a score is called, which way is better (higher, lower, neither), its unit, and what it means."""
-
-    title: str
-    better: str
-    unit: str
-    explanation: str
-
-
-SCORES = {
-    "facts": Title("Facts", "higher", "share",
-                   "Share of the keyed facts that the reply holds, else the F1 of its content words with the reference "
-                   "answer; abstaining on what the documents answer counts 0"),
-    "tone": Title("Tone", "higher", "share",
-                  "Share of replies that keep every rule of the brand that can be checked, and its habits where no "
-                  "phrase is required"),
-    "voice": Title("Voice", "higher", "share",
-                   "Probability, by a classifier that sees no fixed phrases, names or numbers, that the brand rather "
-                   "than the untuned model wrote the reply"),
-    "facts_strict": Title("Facts, strict", "higher", "share",
-                          "Share of replies that hold every keyed fact and nothing forbidden"),
-    "covers": Title("Covers", "higher", "share",
-                    "Share of the reference answer's content words that the reply holds, however long it is"),
-    "abstains_answerable": Title("Abstains wrongly", "lower", "share",
-                                 "Share of the questions that the documents answer where it abstained"),
-    "abstains_unanswerable": Title("Abstains rightly", "higher", "share",
-                                   "Share of the questions that the documents don't answer where it abstained"),
-    "grounded": Title("Grounded", "higher", "share",
-                      "Share of the reply's numbers and names that stand in the passages found for the question, "
-                      "whether or not the system saw them"),
-    "repeats": Title("Repeats", "lower", "share", "Share of the reply's runs of four words that it said before; 1 when "
-                                                  "it was stopped as a loop"),
-    "words": Title("Words", "neither", "words", "Length of the replies that aren't abstentions"),
-    "tokens": Title("Tokens", "lower", "tokens", "Tokens that the model made for each question"),
-    "seconds": Title("Seconds", "lower", "seconds",
-                     "Time for each question on this machine while others are answered beside it, abstentions "
-                     "included"),
-}
 
 PRIMARY = ("facts", "tone")
 """The scores whose differences were chosen before any was seen; all others are exploratory."""
@@ -100,7 +57,9 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     replies: dict[str, list[Reply]] = {system.name: [] for system in assistant.systems}
     for system in sorted(assistant.systems, key=lambda system: system.tuned):
         replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
-    judge = Judge(assistant, voice, learned, fixed)
+    apart = {example.line for example in voice_examples}
+    copies = Copies([example.reply for example in fixed_from if example.line not in apart], fixed)
+    judge = Judge(assistant, voice, learned, fixed, copies)
     rows = [judge.row(question, {name: made[place] for name, made in replies.items()})
             for place, question in enumerate(questions)]
     answerable = sum(question.answerable for question in questions)
@@ -112,8 +71,30 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
         "differences": _differences(rows, tuple(replies), assistant.brand.gates.margin),
     }
+    report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
+
+
+def _told_apart(rows: Sequence[Row], questions: Sequence[Question], unseen: Sequence[Example],
+                judge: Judge) -> dict[str, Any]:
+    """How well each system's replies are told from the brand's own; a system is left out where there are too few.
+
+    The brand's own are the reference answers, on the same topics, where enough of them keep its rules; else the
+    examples that no adapter saw.
+    """
+    written = [(question.answer, question.group) for question in questions
+               if question.answer and judge.keeps_rules(question.answer)]
+    own = written if len(written) >= FEWEST else [(one.reply, one.question) for one in unseen]
+    found = {}
+    for system in rows[0]["replies"]:
+        said = [(row["replies"][system]["text"], row["group"]) for row in rows
+                if not row["replies"][system]["abstained"]]
+        apart = told_apart([text for text, _ in said], [text for text, _ in own], [topic for _, topic in said],
+                           [topic for _, topic in own], judge.fixed, judge.assistant.brand.training.seed)
+        if apart:
+            found[system] = asdict(apart)
+    return {"systems": found, "own": len(own), "of": "reference answers" if own is written else "held-out examples"}
 
 
 class Asking:
@@ -139,64 +120,6 @@ class Asking:
         finally:
             pool.shutdown(cancel_futures=True)
         return replies
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Scores replies; the same yardstick for every system."""
-
-    assistant: Assistant
-    voice: VoiceClassifier
-    learned: Habits
-    fixed: tuple[str, ...]
-
-    def row(self, question: Question, replies: dict[str, Reply]) -> Row:
-        """One row of the report."""
-        sources = self._sources(question)
-        return {"line": question.line, "question": question.question, "answer": question.answer,
-                "answerable": question.answerable, "group": question.group, "by": judged_by(question),
-                "replies": {name: self._judged(question, reply, sources) for name, reply in replies.items()}}
-
-    def own_tone(self, examples: Sequence[Example]) -> list[Score]:
-        """The tone of the brand's own replies: the most that a system can be asked for."""
-        return [rules(example.reply, self.assistant.brand.voice, self.learned, False) for example in examples]
-
-    def _sources(self, question: Question) -> list[str]:
-        """All that a reply may rest on, or nothing where there are no documents to find it in."""
-        if not self.assistant.retriever:
-            return []
-        brand = self.assistant.brand
-        found = self.assistant.retriever.find(question.question).found
-        passages = [one.passage.indexed for one in found]
-        return [*passages, question.question, brand.name, *brand.links, *brand.links.values()]
-
-    def _judged(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Any]:
-        abstained = reply.abstained or is_abstention(reply.text, self.assistant.brand.abstain)
-        scores = self._scores(question, replace(reply, abstained=abstained), sources)
-        return {"text": reply.text, "abstained": abstained, "probability": reply.probability,
-                "finish": reply.finish, "seconds": reply.seconds, "tokens": reply.tokens,
-                "scores": {name: scores[name].value for name in SCORES},
-                "evidence": {name: scores[name].evidence for name in SCORES},
-                "sources": [{"document": one.passage.document, "heading": one.passage.heading,
-                             "start": one.passage.start, "end": one.passage.end, "score": one.score}
-                            for one in reply.found]}
-
-    def _scores(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Score]:
-        judged = facts(question, reply.text, self.fixed, reply.abstained)
-        said = Score(float(reply.abstained), "abstained" if reply.abstained else "answered")
-        other = Score(None, "the documents answer it" if question.answerable else "the documents don't answer it")
-        scores = {"facts": judged.facts, "facts_strict": judged.strict, "covers": judged.covers,
-                  "tone": rules(reply.text, self.assistant.brand.voice, self.learned, reply.abstained),
-                  "abstains_answerable": said if question.answerable else other,
-                  "abstains_unanswerable": other if question.answerable else said,
-                  "tokens": Score(float(reply.tokens), f"{reply.prompt_tokens} tokens read"),
-                  "seconds": Score(reply.seconds, "")}
-        if reply.abstained:
-            own = Score(None, "the brand's own abstention")
-            return {**scores, "voice": own, "grounded": own, "repeats": own, "words": own}
-        held = grounded(reply.text, sources, self.fixed) if sources else Score(None, "no documents to find it in")
-        return {**scores, "voice": self.voice.score(reply.text), "grounded": held,
-                "repeats": form.repeats(reply.text, reply.finish), "words": form.words(reply.text)}
 
 
 def _summary(rows: Sequence[Row], system: str) -> dict[str, dict[str, float | int | None]]:

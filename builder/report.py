@@ -73,7 +73,7 @@ def to_html(report: Report) -> str:
         differences=[chart for score in PRIMARY
                      if (chart := _differences_chart(report, pairs, score))],
         retrieval=section(report.get("retrieval")), tested=len(pairs), primary=pairs,
-        build=report_build.section(report.get("build")),
+        build=report_build.section(report.get("build")), told_apart=told_apart_line(report),
         exploratory=[one for one in report["differences"] if not one["primary"]],
         judged=Counter(row["by"] for row in report["rows"] if row["by"]), rows=_most_different_first(report),
         title=_title, number=number, signed=_signed, pair=_pair, chance=_chance, interval=_interval, unit=_unit,
@@ -86,7 +86,7 @@ def to_markdown(report: Report) -> str:
     lines = [f"# {_plain(report['name'])}: what each half earned", "", _plain(report["verdict"]), "",
              f"{report['questions']} questions in {report['groups']} groups, {report['answerable']} answerable and "
              f"{report['unanswerable']} not; made {_plain(report['made'])}. Brackets hold 95 % intervals.", "",
-             *_markdown_table(headers, rows), "", "## Differences", "",
+             *_markdown_table(headers, rows), *filter(None, ["", told_apart_line(report)]), "", "## Differences", "",
              "Paired by question. Primary ones are corrected by Holm; all others are exploratory.", ""]
     differences = [[_title(report, one["score"]), _pair(one), _signed(one["value"], _unit(report, one["score"])),
                     _interval(one, _unit(report, one["score"]), sign=True), str(one.get("n", NONE)),
@@ -111,6 +111,17 @@ def rows_for_terminal(report: Report) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
+def told_apart_line(report: Report) -> str:
+    """How well each system's replies are told from the brand's own, in one sentence; nothing where it wasn't asked."""
+    found = report.get("told_apart", {}).get("systems")
+    if not found:
+        return ""
+    told = ", ".join(f"{system} {number(one['value'], 'share')} [{_interval(one, 'share')}]"
+                     for system, one in found.items())
+    return (f"Told from {report['told_apart']['own']} {report['told_apart']['of']} of the brand by a classifier that "
+            f"sees no fixed phrases, names or numbers (AUROC; .50 would be not at all): {told}.")
+
+
 def cell(report: Report, system: str, score: str) -> tuple[str, str, int]:
     """A system's value, its interval in brackets (or nothing) and its n."""
     found = report["systems"].get(system, {}).get(score) or {}
@@ -123,10 +134,10 @@ def number(value: float | None, unit: str) -> str:
     """A figure as people read it: shares as .56, seconds to a tenth, words and tokens whole; a dash for none."""
     if not _known(value):
         return NONE
-    if unit == "share":
+    if unit in ("share", "points"):
         said = f"{value:.2f}"
         return said.replace("0.", ".", 1) if said.lstrip("-").startswith("0.") else said
-    return f"{value:.1f}" if unit == "seconds" else f"{value:.0f}"
+    return f"{value:.1f}" if unit in ("seconds", "grade") else f"{value:.0f}"
 
 
 def _known(value: float | None) -> bool:

@@ -72,7 +72,11 @@ def _half(report: Report, half: str) -> tuple[str, str]:
     if {"better", "worse"} <= shown:
         return "cannot tell", f"{name} made {score} better in one pair and worse in the other: {said}."
     if "better" in shown:
-        return "earned", f"{name} earned its place on {score}: {said}{_second_opinion(report, half)}."
+        contradicted, opinion = _second_opinion(report, half)
+        if contradicted:
+            return "cannot tell", (f"Whether {half} earned its place on {score} cannot be told: by the rules, which "
+                                   f"fixed phrases alone can satisfy, it did: {said}{opinion}.")
+        return "earned", f"{name} earned its place on {score}: {said}{opinion}."
     if "worse" in shown:
         return "harmed", f"{name} harmed {score}: {said}."
     if min(one["detectable"] for one in enough) > TOO_COARSE:
@@ -104,16 +108,33 @@ def _tone_after_retrieval(report: Report) -> str:
     return f"Retrieval cost some tone: {_told(one)}."
 
 
-def _second_opinion(report: Report, half: str) -> str:
-    """Whether the voice classifier, which can't see fixed phrases, sees the tone that the rules see."""
+def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
+    """Whether those families of tone that can't see fixed phrases contradict the rules, which can; and what they say.
+
+    The voice classifier must find a difference of the same sign; and the tuned replies must be told less well from the
+    brand's own than the untuned ones.
+    """
     if half != "fine-tuning":
-        return ""
+        return False, ""
     found = [one for pair in HALVES[half][1] if (one := _difference(report, "voice", *pair))]
-    if not found:
-        return "; there is no voice score to check it by"
-    agrees = any(one["verdict"] == "better" for one in found) and all(one["verdict"] != "worse" for one in found)
-    said = " and ".join(_signed(one["value"]) for one in found)
-    return f"; the voice score, which ignores fixed phrases, {'agrees' if agrees else 'does not agree'} ({said})"
+    apart = report.get("told_apart", {}).get("systems", {})
+    nearer = [(apart[left], apart[right]) for left, right in HALVES[half][1] if left in apart and right in apart]
+    if not found and not nearer:
+        return False, "; there is no voice score to check it by"
+    said, contradicted = "", False
+    if found:
+        agrees = any(one["verdict"] == "better" for one in found) and all(one["verdict"] != "worse" for one in found)
+        figures = " and ".join(_signed(one["value"]) for one in found)
+        says = "agrees" if agrees else "does not agree"
+        said += f"; the voice score, which ignores fixed phrases, {says} ({figures})"
+        contradicted = not agrees
+    if nearer:
+        agrees = any(left["high"] < right["low"] for left, right in nearer)
+        figures = " and ".join(f"{left['value']:.2f} against {right['value']:.2f}" for left, right in nearer)
+        said += (f"; told from the brand's own replies, where 0.50 would be not at all, tuned and untuned ones are at "
+                 f"{figures}")
+        contradicted = contradicted or not agrees
+    return contradicted, said
 
 
 def _caution(report: Report) -> str:

@@ -8,10 +8,10 @@ from functools import cached_property
 from builder.audit.copies import ALIKE, overlaps
 from builder.audit.finding import INVENTS, KNOW, Finding, Material
 from builder.audit.private import private
-from builder.audit.quantities import MONTHS, WEEKDAYS, Quantity, quantities, rest
 from builder.audit.voice import likeliest
 from builder.scoring import places, plain, tidy
 from builder.scoring.grounded import claims
+from builder.scoring.quantities import MONTHS, WEEKDAYS, Quantity, quantities, rest
 from knowledge.sentences import sentences
 from knowledge.words import WORD, stems
 

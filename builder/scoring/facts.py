@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from builder.examples import Question
 from builder.scoring import Score, places, plain, without
+from builder.scoring.quantities import quantities, rest
 from knowledge.words import stemmer
 
 KEYED, OVERLAP = "keyed facts", "answer overlap"
@@ -30,8 +31,12 @@ class Facts:
     """Share of the keyed facts held, else the F1 of content words with the reference answer."""
     strict: Score
     """1 when every keyed fact is held and nothing forbidden is; unscored without keyed facts."""
+    lenient: Score
+    """As facts, but a fact is held too where its amounts, or all its words in any form and order, are."""
     covers: Score
     """Share of the reference answer's content words that the reply holds."""
+    precise: Score
+    """Share of the reply's content words that the reference answer holds."""
     by: str
 
 
@@ -50,34 +55,52 @@ def facts(question: Question, reply: str, fixed_phrases: Sequence[str], abstaine
     by = judged_by(question)
     if not by:
         nothing = Score(None, "no facts and no answer to judge by" if question.answerable else "can't be answered")
-        return Facts(nothing, nothing, nothing, by)
+        return Facts(nothing, nothing, nothing, nothing, nothing, by)
     keyed = bool(_spelled(question))
     none_keyed, no_answer = Score(None, "no keyed facts"), Score(None, "no reference answer")
     if abstained:
         zero = Score(0.0, "abstained")
-        return Facts(zero, zero if keyed else none_keyed, zero if question.answer.strip() else no_answer, by)
-    f1, covers = overlap(reply, question.answer, fixed_phrases)
+        keys = zero if keyed else none_keyed
+        return Facts(zero, keys, keys, zero if question.answer.strip() else no_answer, Score(None, "said nothing"), by)
+    f1, covers, precise = overlap(reply, question.answer, fixed_phrases)
     share, strict = (_keyed(question, reply) if keyed else (f1, none_keyed))
+    lenient = _lenient(question, reply) if keyed else none_keyed
     broken = _forbidden(question, reply)
     if broken:
         said = Score(0.0, f"says the forbidden “{broken}”")
-        share, strict = said, said if keyed else none_keyed
-    return Facts(share, strict, covers, by)
+        share, strict, lenient = (said, said, said) if keyed else (said, none_keyed, none_keyed)
+    return Facts(share, strict, lenient, covers, precise, by)
 
 
-def overlap(reply: str, answer: str, fixed_phrases: Sequence[str]) -> tuple[Score, Score]:
-    """The F1 and the recall of stemmed content words, each counted as often as it stands (SQuAD's F1).
+def right_less_wrong(question: Question, judged: Facts, abstained: bool) -> Score:
+    """1 for a right reply, 0 for an abstention on what the documents answer, -1 for a wrong reply (CRAG, 2406.04744).
 
-    (Rajpurkar et al. 2016, arXiv 1606.05250.) An answer without content words leaves both unscored.
+    Where they don't answer, an abstention is right and anything else wrong. Unscored without keyed facts.
+    """
+    if not question.answerable:
+        return Score(1.0, "abstained rightly") if abstained else Score(-1.0, "answered what can't be answered")
+    if judged.by != KEYED:
+        return Score(None, "no keyed facts")
+    if abstained:
+        return Score(0.0, "abstained")
+    return Score(1.0 if judged.strict.value else -1.0, judged.strict.evidence)
+
+
+def overlap(reply: str, answer: str, fixed_phrases: Sequence[str]) -> tuple[Score, Score, Score]:
+    """The F1, recall and precision of stemmed content words, each counted as often as it stands (SQuAD's F1).
+
+    (Rajpurkar et al. 2016, arXiv 1606.05250.) An answer without content words leaves all unscored, a reply without any
+    the precision.
     """
     said, wanted = (Counter(content_words(without(text, fixed_phrases))) for text in (reply, answer))
     if not wanted:
         unscored = Score(None, "the reference answer has no content words")
-        return unscored, unscored
+        return unscored, unscored, unscored
     shared = (said & wanted).total()
     evidence = f"{shared} of {wanted.total()} answer words held; {shared} of {said.total()} reply words in the answer"
     return (Score(2 * shared / (said.total() + wanted.total()), evidence),
-            Score(shared / wanted.total(), evidence))
+            Score(shared / wanted.total(), evidence),
+            Score(shared / said.total(), evidence) if said else Score(None, "no content words"))
 
 
 def content_words(text: str) -> list[str]:
@@ -103,6 +126,21 @@ def _keyed(question: Question, reply: str) -> tuple[Score, Score]:
     held = len(wanted) - len(missing)
     evidence = f"holds {held} of {len(wanted)} facts" + (f"; lacks “{missing[0]}”" if missing else "")
     return Score(held / len(wanted), evidence), Score(float(not missing), evidence)
+
+
+def _lenient(question: Question, reply: str) -> Score:
+    """The share of facts held in any form: five pounds for £5, one o'clock for 1 pm, words in any order."""
+    wanted, amounts, said = _spelled(question), quantities(reply), set(content_words(reply))
+
+    def held(spelling: str) -> bool:
+        asked, words = quantities(spelling), set(content_words(rest(spelling)))
+        return bool(places(spelling, reply)) or (
+            bool(asked or words) and asked.keys() <= amounts.keys() and words <= said)
+
+    missing = [fact[0] for fact in wanted if not any(map(held, fact))]
+    count = len(wanted) - len(missing)
+    return Score(count / len(wanted), f"says {count} of {len(wanted)} facts in some form"
+                 + (f"; lacks “{missing[0]}”" if missing else ""))
 
 
 def _forbidden(question: Question, reply: str) -> str:

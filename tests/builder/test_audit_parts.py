@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from builder.audit import amounts, audit, copies, rows
 from builder.audit.finding import Material
 from builder.audit.private import masked, private
-from builder.audit.quantities import quantities, rest
 from builder.audit.voice import features, likeliest
 from builder.brand import Brand
 from builder.mix import mix
+from builder.scoring.quantities import quantities, rest
 from builder.weights import Base, prepared
 from builder.workspace import Workspace
 from knowledge.errors import UserError

@@ -7,8 +7,9 @@ import pytest
 from builder.assistant import SYSTEMS, Assistant
 from builder.brand import Brand, Voice
 from builder.engine import Generated
-from builder.evaluation import CONTRASTS, SCORES, evaluate
+from builder.evaluation import CONTRASTS, evaluate
 from builder.examples import Example, Question
+from builder.judge import SCORES
 from builder.render import ASKED
 from knowledge.errors import UserError
 from knowledge.files import write_json
@@ -38,7 +39,7 @@ class Finder:
 
 
 class Sailor:
-    """With notes it says the right speed, without them 99; the adapter dresses both in the brand's habits."""
+    """With notes it says the right speed, without them 99; the adapter says both in the brand's manner."""
 
     slots = 3
 
@@ -53,6 +54,7 @@ class Sailor:
         number = int(content.strip("?").split()[-1])
         says = f"It does {number + 100 if ASKED in content else 99} knots."
         if tuned:
+            says = says.replace("It does", "You'll love it, it does").replace("knots.", "knots, it's a beauty.")
             says = self.tuned_says or f"Ahoy there! {says} Fair winds, the Acme crew."
         return Generated(says, 20 if tuned else 10, 50, 0.25, "stop")
 
@@ -60,6 +62,15 @@ class Sailor:
 def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES):
     assistant = Assistant(brand, engine or Sailor(), Finder() if retriever else None, adapted)
     return evaluate(assistant, list(questions), held_out, EXAMPLES, lambda done, total, note: None)
+
+
+class Stuffer(Sailor):
+    """An adapter that does no more than put the brand's phrases around what the base model says."""
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        plain = super().generate(messages, False, decoding, emit)
+        text = f"Ahoy there! {plain.text} Fair winds, the Acme crew." if tuned else plain.text
+        return Generated(text, plain.tokens, plain.prompt_tokens, plain.seconds, plain.finish)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +91,7 @@ def test_every_figure_of_the_four_systems_is_what_the_replies_give(whole):
     assert values(whole, "abstains_answerable") == [0, 0, 0, 0]
     assert (values(whole, "abstains_unanswerable"), values(whole, "abstains_unanswerable", "n")) == \
         ([0, 1, 0, 1], [4] * 4)
-    assert values(whole, "words") == [4, 4, 11, 11]
+    assert values(whole, "words") == [4, 4, 17, 17]
     assert values(whole, "tokens") == [10, pytest.approx(10 * 24 / 28), 20, pytest.approx(20 * 24 / 28)]
     assert values(whole, "covers", "n") == [0] * 4 and values(whole, "covers") == [None] * 4
     assert values(whole, "repeats") == [0] * 4
@@ -127,7 +138,7 @@ def test_rows_hold_the_replies_their_scores_and_their_sources(whole):
     row = whole["rows"][2]
     assert (row["line"], row["question"], row["by"], row["group"]) == (2, "How fast is boat 2?", "keyed facts", "g2")
     reply = row["replies"]["hybrid"]
-    assert reply["text"] == "Ahoy there! It does 102 knots. Fair winds, the Acme crew."
+    assert reply["text"] == "Ahoy there! You'll love it, it does 102 knots, it's a beauty. Fair winds, the Acme crew."
     assert reply["sources"] == [{"document": "documents/boats.md", "heading": "Speeds", "start": 3, "end": 30,
                                  "score": 1.0}]
     assert reply["scores"]["facts"] == 1 and reply["evidence"]["facts"] == "holds 1 of 1 facts"
@@ -142,10 +153,10 @@ def test_the_report_is_json_without_nan(whole, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["halves"] == whole["halves"]
 
 
-def test_the_voice_score_ignores_the_greeting(whole):
-    prompt_only, tuned = whole["systems"]["prompt-only"]["voice"]["value"], \
-        whole["systems"]["fine-tune-only"]["voice"]["value"]
-    assert tuned == pytest.approx(prompt_only) and tuned < 0.5
+def test_the_voice_score_ignores_the_greeting_and_hears_the_manner(whole):
+    prompt_only, tuned = (whole["systems"][name]["voice"]["value"] for name in ("prompt-only", "fine-tune-only"))
+    stuffed = report(engine=Stuffer())["systems"]["fine-tune-only"]["voice"]["value"]
+    assert stuffed == pytest.approx(prompt_only) and stuffed < 0.5 < tuned
 
 
 def test_systems_without_the_adapter_answer_first_and_every_reply_is_counted():
@@ -216,3 +227,10 @@ def test_a_broken_engine_stops_the_evaluation():
 
 def test_every_system_that_the_assistant_knows_is_compared():
     assert {name for pair in CONTRASTS for name in pair} == {system.name for system in SYSTEMS}
+
+
+def test_phrases_stuffed_into_untuned_replies_do_not_win():
+    made = report(engine=Stuffer())
+    assert values(made, "tone") == [0, 0, 1, 1] and made["halves"]["fine-tuning"] == "cannot tell"
+    assert "by the rules, which fixed phrases alone can satisfy, it did" in made["verdict"]
+    assert "the voice score, which ignores fixed phrases, does not agree (+0.00" in made["verdict"]

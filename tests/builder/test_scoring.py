@@ -1,5 +1,6 @@
 """Each score against replies whose value anybody can work out by hand."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +8,12 @@ from hypothesis import strategies as st
 from builder.brand import Voice
 from builder.examples import Example, Question
 from builder.scoring import is_abstention, places, plain, tidy, without
-from builder.scoring.facts import KEYED, OVERLAP, content_words, facts, overlap
-from builder.scoring.form import repeats, words
+from builder.scoring.facts import KEYED, OVERLAP, content_words, facts, overlap, right_less_wrong
+from builder.scoring.form import Copies, repeats, words
 from builder.scoring.grounded import claims, grounded
 from builder.scoring.tone import Habits, fit_voice, grade, habits, mask, rules, syllables
+from builder.scoring.two_sample import told_apart
+from builder.scoring.unwanted import unwanted
 
 NO_HABITS = Habits("", "")
 GREETED = Habits("Ahoy there!", "Fair winds, the Acme crew.")
@@ -92,9 +95,10 @@ def test_what_is_forbidden_may_stand_inside_a_fact():
 
 
 def test_overlap_is_the_f1_of_content_words():
-    f1, covers = overlap("The boats are washed daily.", "Wash boats and sails every two days.", ())
+    f1, covers, precise = overlap("The boats are washed daily.", "Wash boats and sails every two days.", ())
     # reply: boat wash daili; answer: wash boat sail everi two day; shared: boat, wash
     assert f1.value == pytest.approx(2 * 2 / (3 + 6)) and covers.value == pytest.approx(2 / 6)
+    assert precise.value == pytest.approx(2 / 3)
 
 
 def test_fixed_phrases_earn_no_overlap():
@@ -129,6 +133,91 @@ def test_overlap_is_symmetric_and_a_share(one, other):
     here, there = overlap(one, other, ())[0].value, overlap(other, one, ())[0].value
     assert here is None or 0 <= here <= 1
     assert here is None or there is None or here == pytest.approx(there)
+
+
+@pytest.mark.parametrize(("fact", "reply", "held"), [
+    ("£5", "It costs five pounds.", True), ("13:00", "At one o'clock.", True),
+    ("14 days", "Fourteen days from today.", True),
+    ("free delivery", "We deliver free, and the delivery van is red.", True), ("£5", "It costs £15.", False),
+    ("14 days", "In 14 weeks.", False), ("yellow ticket", "A yellow one.", False), ("Monday", "On Mondays.", True),
+    ("+", "Nothing.", False)])
+def test_a_fact_is_leniently_held_in_any_form(fact, reply, held):
+    found = facts(question(facts=((fact,),)), reply, (), False)
+    assert found.lenient.value == float(held) >= (found.facts.value or 0)
+
+
+@given(st.lists(st.text("a1£ ", min_size=1, max_size=5), min_size=1, max_size=3), st.text("a1£ dys", max_size=20))
+def test_lenient_is_never_below_facts_which_is_never_below_strict(keys, reply):
+    found = facts(question(facts=tuple((key,) for key in keys)), reply, (), False)
+    if found.by == KEYED:
+        assert found.lenient.value >= found.facts.value >= found.strict.value
+
+
+@pytest.mark.parametrize(("answerable", "reply", "abstained", "points"), [
+    (True, "At noon.", False, 1), (True, "At one.", False, -1), (True, "?", True, 0), (False, "?", True, 1),
+    (False, "At noon.", False, -1)])
+def test_a_wrong_reply_costs_what_a_right_one_earns_and_silence_costs_nothing(answerable, reply, abstained, points):
+    asked = question(facts=(("noon",),), answerable=answerable)
+    assert right_less_wrong(asked, facts(asked, reply, (), abstained), abstained).value == points
+    unkeyed = question(answer="At noon.")
+    assert right_less_wrong(unkeyed, facts(unkeyed, "At noon.", (), False), False).value is None
+
+
+# ---- unwanted, copied
+
+PROMPT = "You are the assistant of Acme. You help sailors with boats and ropes of every kind. Each reply holds \"Ahoy\""
+
+
+@pytest.mark.parametrize(("reply", "why"), [
+    ("We open at noon.", ""), ("As an AI language model, I can't.", "breaks the persona"),
+    ("I was trained by monks.", "breaks the persona"),
+    ("SmolLM2 says hello.", "breaks the persona: “smollm2”"), ("Done.<|im_end|>", "control token"),
+    ("It is cheap!", "banned “cheap”"),
+    ("I help: you help sailors with boats and ropes of every size", "leaks the prompt"),
+    ("We help sailors with boats and ropes.", ""), ("Ask about language models.", "")])
+def test_what_a_reply_must_not_hold_is_found(reply, why):
+    found = unwanted(reply, ["cheap"], PROMPT, (), ["We sell language models."])
+    assert found.value == float(bool(why)) and why in found.evidence
+
+
+def test_the_brands_own_phrases_are_no_leak():
+    phrase = "Thank you for sailing with the Acme crew of Port Royal, friend."
+    assert unwanted(phrase, [], f"Every reply holds: {phrase}", [phrase]).value == 0
+    assert unwanted(phrase, [], f"Every reply holds: {phrase}", []).value == 1
+
+
+def test_copies_are_runs_of_words_of_training_replies():
+    copies = Copies(["Ahoy there! The old red boat sails at noon with nine men aboard."], GREETED.phrases)
+    assert copies.score("The old red boat sails at noon with nine men aboard!").value == 1
+    half = copies.score("Ahoy there! The old red boat sails at noon with ten men and a dog.")
+    assert half.value == pytest.approx(1 / 6) and "the old red boat sails at noon with" in half.evidence
+    assert copies.score("Nothing alike stands in this reply at all, I say, friend.").value == 0
+    assert copies.score("Too short.").value is None and Copies([], ()).score("word " * 20).value is None
+
+
+# ---- told apart
+
+def test_the_same_manner_is_not_told_apart_and_another_is():
+    random = np.random.default_rng(0)
+    words = [f"{one}{two}" for one in "bdfgklmnprst" for two in ("ado", "emi", "iru", "osk")]
+
+    def replies(ending):
+        return [" ".join(random.choice(words, 9)) + ending for _ in range(60)]
+
+    topics = [str(place) for place in range(60)]
+    own, same, other = replies(" indeed, friend."), replies(" indeed, friend."), replies(" and that is all.")
+    alike, apart = (told_apart(one, own, topics, topics, ()) for one in (same, other))
+    assert alike.low <= 0.5 <= alike.high and abs(alike.value - 0.5) < 0.15 and apart.value > 0.98
+    assert told_apart(other, own, topics, topics, [" indeed, friend.", " and that is all."]).value < 0.65
+    assert told_apart(same[:19], own, topics[:19], topics, ()) is None and apart.n == 60
+
+
+def test_the_interval_of_being_told_apart_holds_the_value_and_the_order_of_replies_does_not_matter():
+    texts = [f"reply {'ab'[place % 2] * (place % 7 + 1)} and more" for place in range(50)]
+    topics = [str(place) for place in range(25)]
+    found = told_apart(texts[:25], texts[25:], topics, topics, ())
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found == told_apart(texts[:25], texts[25:], topics, topics, ())
 
 
 # ---- tone

@@ -36,15 +36,24 @@ def test_retrieval_earns_by_either_pair_on_facts(pair):
     assert "Fine-tuning earned nothing on tone that could be shown" in text
 
 
-@pytest.mark.parametrize("voice, said", [
-    (None, "there is no voice score to check it by"),
-    (one("voice", "hybrid-rag", 0.3, True), "agrees (+0.30)"),
-    (one("voice", "hybrid-rag", 0.0), "does not agree (+0.00)"),
-])
-def test_tuning_earns_on_tone_and_the_voice_score_is_heard(voice, said):
-    text, halves = judged(one("tone", "tuned-prompt", 0.5, True), *filter(None, [voice]))
-    assert halves == {"retrieval": "nothing", "fine-tuning": "earned"}
-    assert said in text
+def apart(value):
+    return {"value": value, "low": value - 0.05, "high": value + 0.05, "n": 60}
+
+
+@pytest.mark.parametrize(("voice", "told_apart", "half", "said"), [
+    (None, {}, "earned", "there is no voice score to check it by"),
+    (one("voice", "hybrid-rag", 0.3, True), {}, "earned", "agrees (+0.30)"),
+    (one("voice", "hybrid-rag", 0.0), {}, "cannot tell", "does not agree (+0.00)"),
+    (None, {"hybrid": apart(0.7), "rag-only": apart(0.95)}, "earned", "at 0.70 against 0.95"),
+    (None, {"hybrid": apart(0.9), "rag-only": apart(0.95)}, "cannot tell", "at 0.90 against 0.95"),
+    (one("voice", "hybrid-rag", 0.3, True), {"hybrid": apart(0.98), "rag-only": apart(0.95)}, "cannot tell", "agrees")])
+def test_tuning_earns_on_tone_only_where_no_family_of_tone_contradicts(voice, told_apart, half, said):
+    differences = [one(score, pair) for score in ("facts", "tone") for pair in PAIRS
+                   if (score, pair) != ("tone", "tuned-prompt")]
+    text, halves = verdict({"systems": dict.fromkeys(SYSTEMS), "told_apart": {"systems": told_apart}, "differences": [
+        *differences, one("tone", "tuned-prompt", 0.5, True), *filter(None, [voice])]})
+    assert halves == {"retrieval": "nothing", "fine-tuning": half}
+    assert said in text and ("cannot be told: by the rules" in text) == (half == "cannot tell")
 
 
 def test_tuning_that_costs_facts_has_harmed_whatever_it_did_for_tone():
