@@ -10,7 +10,7 @@ from builder.brand import Brand
 from builder.evaluation import Asking, scored
 from builder.judge import Judge, Row
 from builder.mix import fixed_phrases
-from builder.pipeline import fine_tuned
+from builder.pipeline import NO_PASSAGES, fine_tuned
 from builder.remembered import remembering
 from builder.scoring.form import Copies
 from builder.scoring.tone import VoiceClassifier, habits
@@ -22,7 +22,7 @@ from knowledge.files import hash_bytes, make_folder, read_json, write_json
 AS_SET = "as set"
 ARMS: dict[str, dict[str, Any]] = {
     AS_SET: {},
-    "without passages": {"grounded": 0.0, "closed": 1.0},
+    "without passages": NO_PASSAGES,
     "without distractors": {"distractors": 0.0},
     "without closed rows": {"closed": 0.0},
     "without replay": {"replay": 0.0},

@@ -77,11 +77,13 @@ class Assistant:
                      if (self.adapted or not system.tuned) and (self.retriever or not system.retrieves))
 
     def answer(self, question: str, system: System, emit: Emit | None = None, history: Sequence[Message] = (),
-               earlier: Sequence[str] = (), where: Filter | None = None) -> Reply:
+               earlier: Sequence[str] = (), where: Filter | None = None, shots: Sequence[Message] = (),
+               finding: Finding | None = None) -> Reply:
         """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked.
 
         The model sees `history`; `earlier` are questions before this one that count for search alone, as those in
-        `history` do. `where` says which documents are searched.
+        `history` do. `where` says which documents are searched. An experiment may show the model turns of other
+        conversations, `shots`, and give a system that retrieves another `finding` than search makes.
         """
         question = checked(question)
         if system not in self.systems:
@@ -89,8 +91,9 @@ class Assistant:
             raise UserError(f"{system.name}: this workspace {missing}; run `twofold build` on it")
         start = time.perf_counter()
         asked = [*earlier, *(turn["content"] for turn in history if turn["role"] == "user")]
-        finding = NOTHING
-        if system.retrieves and self.retriever:
+        if not (system.retrieves and self.retriever):
+            finding = NOTHING
+        elif finding is None:
             finding = self.retriever.find(question, earlier=asked, where=where)
         probability = finding.probability if system.retrieves else None
         if not finding.answerable:
@@ -99,7 +102,7 @@ class Assistant:
             return Reply(question, system.name, self.brand.abstain, True, probability, finding.found, 0, 0,
                          time.perf_counter() - start, "abstained")
         passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
-        messages = render(self.brand, question, passages, history)
+        messages = render(self.brand, question, passages, [*shots, *history])
         before = time.perf_counter() - start
         made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
         start = time.perf_counter()

@@ -1,14 +1,16 @@
 """Systems times questions to a report: the same questions, the same decoding, every difference with its doubt."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from builder.assistant import Assistant, Reply, System
+from builder.arms import AGAINST, STUFFED, UNTAUGHT, Arm, given, stuffed
+from builder.assistant import SYSTEMS, Assistant, Reply, System
 from builder.examples import Example, Question
+from builder.failures import counted
 from builder.judge import SCORES, Judge, Row, Title
 from builder.scoring.facts import KEYED, OVERLAP, judged_by
 from builder.scoring.form import Copies
@@ -36,12 +38,14 @@ CONTRASTS = (("rag-only", "prompt-only"), ("fine-tune-only", "prompt-only"), ("h
 
 
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
-             fixed_from: list[Example], tick: Tick) -> dict[str, Any]:
+             fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
+             untaught: Assistant | None = None) -> dict[str, Any]:
     """Ask every available system every question and return the report, ready for JSON.
 
     `voice_examples` are examples that no adapter was trained on; their replies teach the voice classifier.
     `fixed_from` are all examples, from which the brand's opening and closing are learned. Systems without the
-    adapter answer first, since requests with and without it share no work. UserError without questions.
+    adapter answer first, since requests with and without it share no work. `arms` are asked beside the systems;
+    `untaught` is the assistant whose adapter saw no passages, for the arm of that name. UserError without questions.
     """
     if not questions:
         raise UserError("questions.jsonl: holds no questions, so there is nothing to judge by; write a few")
@@ -49,7 +53,8 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     learned = habits(fixed_from)
     fixed = tuple(dict.fromkeys((*assistant.brand.voice.required, *learned.phrases)))
     taught = voice_examples if len(voice_examples) >= FEWEST_REPLIES else []
-    asking = Asking(assistant, tick, len(taught) + len(questions) * len(assistant.systems))
+    asked = [arm for arm in arms if arm.name != STUFFED and (untaught or arm.name != UNTAUGHT)]
+    asking = Asking(assistant, tick, len(taught) + len(questions) * (len(assistant.systems) + len(asked)))
     base = next(system for system in assistant.systems if not system.tuned and not system.retrieves)
     untuned = asking.ask(base, [(example.question, example.history) for example in taught], "voice")
     voice = fit_voice([example.reply for example in taught], [reply.text for reply in untuned], fixed,
@@ -58,7 +63,14 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     for system in sorted(assistant.systems, key=lambda system: system.tuned):
         replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
     apart = {example.line for example in voice_examples}
-    copies = Copies([example.reply for example in fixed_from if example.line not in apart], fixed)
+    trained = [example for example in fixed_from if example.line not in apart]
+    for arm in sorted(asked, key=lambda arm: (arm.name == UNTAUGHT, arm.system.tuned)):
+        replies[arm.name] = asking.ask(arm.system, [(question.question, ()) for question in questions], arm.name, [
+            given(arm, question, assistant.retriever, trained) for question in questions],
+            untaught if arm.name == UNTAUGHT else None)
+    if any(arm.name == STUFFED for arm in arms):
+        replies[STUFFED] = [stuffed(reply, learned, assistant.brand.voice.required) for reply in replies["rag-only"]]
+    copies = Copies([example.reply for example in trained], fixed)
     judge = Judge(assistant, voice, learned, fixed, copies)
     rows = [judge.row(question, {name: made[place] for name, made in replies.items()})
             for place, question in enumerate(questions)]
@@ -68,9 +80,11 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         "questions": len(questions), "answerable": answerable, "unanswerable": len(questions) - answerable,
         "groups": len({question.group for question in questions}),
         "systems": {name: _summary(rows, name) for name in replies},
+        "arms": {arm.name: arm.meaning for arm in arms if arm.name in replies},
         "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
         "differences": _differences(rows, tuple(replies), assistant.brand.gates.margin),
     }
+    report["failures"] = counted(rows)
     report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
@@ -104,16 +118,23 @@ class Asking:
         """`total` replies will be asked for."""
         self._assistant, self._tick, self._done, self._total = assistant, tick, 0, total
 
-    def ask(self, system: System, asked: Sequence[tuple[str, Sequence[tuple[str, str]]]], note: str) -> list[Reply]:
-        """The replies of one system, in order; each question comes with its earlier turns."""
-        def one(question: str, history: Sequence[tuple[str, str]]) -> Reply:
+    def ask(self, system: System, asked: Sequence[tuple[str, Sequence[tuple[str, str]]]], note: str,
+            more: Sequence[Mapping[str, Any]] = (), other: Assistant | None = None) -> list[Reply]:
+        """The replies of one system, in order; each question comes with its earlier turns.
+
+        `more` is what each question gets beside that, and `other` the assistant that is asked in the usual one's place.
+        """
+        assistant = other or self._assistant
+
+        def one(question: str, history: Sequence[tuple[str, str]], given: Mapping[str, Any]) -> Reply:
             turns = [{"role": role, "content": content} for role, content in history]
-            return self._assistant.answer(question, system, history=turns)
+            return assistant.answer(question, system, history=turns, **given)
 
         replies = []
-        pool = ThreadPoolExecutor(self._assistant.engine.slots)
+        pool = ThreadPoolExecutor(assistant.engine.slots)
         try:
-            for place, reply in enumerate(pool.map(one, *zip(*asked, strict=True)) if asked else (), 1):
+            each = zip(*zip(*asked, strict=True), more or [{}] * len(asked), strict=True) if asked else ()
+            for place, reply in enumerate(pool.map(lambda one_asked: one(*one_asked), each), 1):
                 replies.append(reply)
                 self._done += 1
                 self._tick(self._done, self._total, f"{note}: {place} of {len(asked)}")
@@ -163,10 +184,10 @@ def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> 
     for score, title in SCORES.items():
         if title.better == "neither":
             continue
-        for left, right in CONTRASTS:
+        for left, right in (*CONTRASTS, *AGAINST):
             if left in systems and right in systems:
                 yield from _contrast(rows, score, (left, right), difference, (left, right), margin)
-        if score in PRIMARY and len(systems) == 4:
+        if score in PRIMARY and {system.name for system in SYSTEMS} <= set(systems):
             yield from _contrast(rows, score, ("hybrid", "rag-only", "fine-tune-only", "prompt-only"), interaction,
                                  ("interaction", ""), margin)
 
@@ -177,10 +198,11 @@ def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Cal
     found = test(*values, groups)
     if not found:
         return
+    primary = score in PRIMARY and names not in AGAINST
     more = {"margin": margin, "p_worse": no_worse(found, margin), "p_apart": equivalent(found, margin),
             "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))}
     yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
-           "primary": score in PRIMARY, "n": len(groups), **(more if score in PRIMARY else {})}
+           "primary": primary, "n": len(groups), **(more if score in PRIMARY else {})}
 
 
 def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from builder.assistant import Assistant, Reply
 from builder.examples import Example, Question
+from builder.failures import cause
 from builder.render import ASKED, render
+from builder.retrieval_evaluation import right_passages
 from builder.scoring import Score, form, is_abstention
 from builder.scoring.facts import facts, judged_by, right_less_wrong
 from builder.scoring.grounded import grounded
@@ -84,10 +86,17 @@ class Judge:
 
     def row(self, question: Question, replies: dict[str, Reply]) -> Row:
         """One row of the report."""
-        sources = self._sources(question)
-        return {"line": question.line, "question": question.question, "answer": question.answer,
-                "answerable": question.answerable, "group": question.group, "by": judged_by(question),
-                "replies": {name: self._judged(question, reply, sources) for name, reply in replies.items()}}
+        sources, right = self._sources(question), self._right(question)
+        row: Row = {"line": question.line, "question": question.question, "answer": question.answer,
+                    "answerable": question.answerable, "group": question.group, "by": judged_by(question)}
+        judged = {name: self._judged(question, reply, sources, right) for name, reply in replies.items()}
+        return row | {"replies": {name: reply | {"cause": cause(row, reply)} for name, reply in judged.items()}}
+
+    def _right(self, question: Question) -> set[int]:
+        """The right passages' places in the index; none where nothing tells."""
+        if not self.assistant.retriever or not question.answerable:
+            return set()
+        return right_passages(question, self.assistant.retriever.index.passages)[1]
 
     def own_tone(self, examples: Sequence[Example]) -> list[Score]:
         """The tone of the brand's own replies: the most that a system can be asked for."""
@@ -106,15 +115,18 @@ class Judge:
         passages = [one.passage.indexed for one in found]
         return [*passages, question.question, brand.name, *brand.links, *brand.links.values()]
 
-    def _judged(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Any]:
+    def _judged(self, question: Question, reply: Reply, sources: Sequence[str], right: set[int]) -> dict[str, Any]:
         abstained = reply.abstained or is_abstention(reply.text, self.assistant.brand.abstain)
         scores = self._scores(question, replace(reply, abstained=abstained), sources)
+        hit = any(not right.isdisjoint((one.number, *one.also)) for one in reply.found)
         return {"text": reply.text, "abstained": abstained, "probability": reply.probability,
+                "found_right": hit if right and reply.probability is not None else None,
                 "finish": reply.finish, "seconds": reply.seconds, "tokens": reply.tokens,
                 "scores": {name: scores[name].value for name in SCORES},
                 "evidence": {name: scores[name].evidence for name in SCORES},
                 "sources": [{"document": one.passage.document, "heading": one.passage.heading,
-                             "start": one.passage.start, "end": one.passage.end, "score": one.score}
+                             "text": one.passage.shown, "start": one.passage.start, "end": one.passage.end,
+                             "score": one.score}
                             for one in reply.found]}
 
     def _scores(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Score]:

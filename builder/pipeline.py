@@ -3,13 +3,14 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from builder import weights
+from builder.arms import UNTAUGHT, arms_named
 from builder.assistant import Assistant, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
@@ -27,8 +28,12 @@ from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
 from knowledge.index import Index
 
+NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
+"""Settings of a training that shows no passages: each row that would have held some is shown without."""
 VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
+REPORTS = "2"
+"""Of what evaluate writes; a new one makes only that again."""
 
 
 def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
@@ -167,25 +172,31 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
     return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
-def evaluate(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
-    """Judge the systems that are built, and keep the report; None where there are no questions."""
+def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
+
+    The arm "untaught" trains an adapter without passages, where there is none yet. UserError for an unknown arm.
+    """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:
         workspace.use("evaluation", None)
         return None
     base = weights.prepared(brand.model.base, brand.model.precision)
-    key = hash_bytes(VERSION, base.sha256, brand.model_dump_json(), _prompt(brand),
+    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(), _prompt(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
-                     json.dumps([asdict(example) for example in workspace.examples]))
+                     json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms))
 
     def fill(folder: Path) -> None:
-        tick = watch("evaluate")
-        engine = remembering(workspace, brand, state.adapter)
         retriever = open_retriever(brand, state.index) if state.index else None
-        assistant = Assistant(brand, engine, retriever, state.adapter is not None)
+        assistant = Assistant(brand, remembering(workspace, brand, state.adapter), retriever, state.adapter is not None)
+        chosen, untaught = arms_named(arms, assistant), None
+        if any(arm.name == UNTAUGHT for arm in chosen):
+            other = brand.model_copy(update={"training": brand.training.model_copy(update=NO_PASSAGES)})
+            adapter, _ = fine_tuned(workspace, other, watch)
+            untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
         _, apart = hold_out(workspace.examples, brand.training.seed)
-        report = judge(assistant, questions, apart, workspace.examples, tick)
+        report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught)
         _write_report(folder, report | {"retrieval": found_by_questions(retriever, questions)})
 
     folder = make_folder(workspace.place("evaluations", key), fill)
@@ -230,10 +241,13 @@ def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float])
 
 def _write_report(folder: Path, report: dict[str, Any]) -> None:
     from builder import report as reporting
+    from builder import report_files
 
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", reporting.to_html(report))
     write_text(folder / "report.md", reporting.to_markdown(report))
+    write_text(folder / "report.csv", report_files.to_csv(report))
+    write_text(folder / "report.junit.xml", report_files.to_junit(report))
 
 
 def _gates(workspace: Workspace) -> list[dict[str, Any]]:

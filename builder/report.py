@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from builder import report_build
+from builder import report_build, report_pictures
 from builder.report_retrieval import lines as retrieval_lines
 from builder.report_retrieval import section
 
@@ -64,7 +64,7 @@ def to_html(report: Report) -> str:
     systems = list(report["systems"])
     pairs = [one for one in report["differences"] if one["primary"]]
     return _PAGE.get_template("report.html.jinja").render(
-        report=report, systems=systems, shapes=SHAPES, meanings=MEANINGS,
+        report=report, systems=systems, shapes=SHAPES, meanings=MEANINGS | report.get("arms", {}),
         headlines=[(half, state, HEADLINES[state].format(half.capitalize()))
                    for half, state in report["halves"].items()],
         columns=[(score, heading, _direction(report, score)) for score, heading in COLUMNS.items()],
@@ -74,6 +74,9 @@ def to_html(report: Report) -> str:
                      if (chart := _differences_chart(report, pairs, score))],
         retrieval=section(report.get("retrieval")), tested=len(pairs), primary=pairs,
         build=report_build.section(report.get("build")), told_apart=told_apart_line(report),
+        facts_tone=report_pictures.facts_against_tone(report), risks=report_pictures.risk_against_coverage(report),
+        size=report_pictures.SIZE, left=report_pictures.LEFT, failures=report_pictures.failures(report),
+        worst=report_pictures.worst_replies(report),
         exploratory=[one for one in report["differences"] if not one["primary"]],
         judged=Counter(row["by"] for row in report["rows"] if row["by"]), rows=_most_different_first(report),
         title=_title, number=number, signed=_signed, pair=_pair, chance=_chance, interval=_interval, unit=_unit,
@@ -94,8 +97,9 @@ def to_markdown(report: Report) -> str:
                     one["verdict"] + ("" if one["primary"] else " (exploratory)")] for one in report["differences"]]
     lines += _markdown_table(["Score", "Pair", "Difference", "95 % interval", "n", "p", "Detectable", "Verdict"],
                              differences)
-    lines += [_plain(line) if line.startswith("- ") else line for line in retrieval_lines(report.get("retrieval"))]
-    lines += [_plain(line) if line.startswith("- ") else line for line in report_build.lines(report.get("build"))]
+    more = [*report_pictures.lines(report), *retrieval_lines(report.get("retrieval")),
+            *report_build.lines(report.get("build"))]
+    lines += [_plain(line) if line.startswith("- ") else line for line in more]
     lines += ["", "## What the scores mean", ""]
     lines += [f"- **{_plain(one['title'])}**: {_plain(one['explanation'])}" for one in report["scores"].values()]
     return "\n".join(lines) + "\n"

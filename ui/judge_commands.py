@@ -22,9 +22,13 @@ def check(folder: Folder, as_json: Json = False) -> None:
 
 
 def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
+             arm: Annotated[list[str] | None, typer.Option(
+                 "--arm", help="One arm more: few-shot, few-shot-rag, oracle-rag, oracle-hybrid, wrong-rag, "
+                 "wrong-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
              as_json: Json = False) -> None:
     """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
     from builder import indexing, pipeline
+    from builder.arms import ARMS
     from builder.progress import recorded
     from ui.terminal import watching
 
@@ -37,7 +41,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         _show_retrieval(made)
         return
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        report = pipeline.evaluate(workspace, watch)
+        report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or ())
         shown.end()
     if report is None:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")

@@ -1,14 +1,18 @@
 """The report of an assistant whose every reply is known, so that every figure can be worked out by hand."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 
+from builder.arms import ARMS, arms_named
 from builder.assistant import SYSTEMS, Assistant
 from builder.brand import Brand, Voice
 from builder.engine import Generated
 from builder.evaluation import CONTRASTS, evaluate
 from builder.examples import Example, Question
+from builder.failures import CAUSES, cause, worst
 from builder.judge import SCORES
 from builder.render import ASKED
 from knowledge.errors import UserError
@@ -29,39 +33,47 @@ STRANGERS = [Question(f"Who built boat {n}?", "", (), (), "", None, False, (), "
 class Finder:
     """Finds the speed of the boat that the question names, and nothing about who built it."""
 
-    encoder = LetterEncoder()
+    encoder, count = LetterEncoder(), 3
+    index = SimpleNamespace(passages=[
+        Passage("documents/boats.md", "Speeds", f"Boat {number} does {number + 100} knots.", 3, 30, None)
+        for number in range(28)])
 
-    def find(self, question, earlier=(), where=None):
+    def find(self, question, count=None, earlier=(), where=None, leave_out=()):
+        assert not earlier
         number = int(question.strip("?").split()[-1])
-        passage = Passage("documents/boats.md", "Speeds", f"Boat {number} does {number + 100} knots.", 3, 30, None)
-        known = question.startswith("How")
+        number = (number + 1) % 28 if number in leave_out else number
+        passage, known = self.index.passages[number], question.startswith("How") and number not in leave_out
         return Finding((Found(passage, number, 1.0, 0.9, 3.0),), 0.9 if known else 0.1, known)
 
 
 class Sailor:
-    """With notes it says the right speed, without them 99; the adapter says both in the brand's manner."""
+    """With notes it says the speed that stands there, without them 99; the adapter says both in the brand's manner."""
 
     slots = 3
 
     def __init__(self, tuned_says="", broken_at=""):
-        self.tuned_says, self.broken_at, self.asked = tuned_says, broken_at, []
+        self.tuned_says, self.broken_at, self.asked, self.seen = tuned_says, broken_at, [], []
 
     def generate(self, messages, tuned, decoding, emit=None):
         content = messages[-1]["content"]
         if self.broken_at and self.broken_at in content:
             raise UserError("the engine broke")
         self.asked.append(tuned)
-        number = int(content.strip("?").split()[-1])
-        says = f"It does {number + 100 if ASKED in content else 99} knots."
+        self.seen.append(messages)
+        said = re.search(r"does (\d+) knots", content)
+        assert bool(said) == (ASKED in content)
+        says = f"It does {said[1] if said else 99} knots."
         if tuned:
             says = says.replace("It does", "You'll love it, it does").replace("knots.", "knots, it's a beauty.")
             says = self.tuned_says or f"Ahoy there! {says} Fair winds, the Acme crew."
         return Generated(says, 20 if tuned else 10, 50, 0.25, "stop")
 
 
-def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES):
+def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES,
+           examples=EXAMPLES, arms=(), untaught=None):
     assistant = Assistant(brand, engine or Sailor(), Finder() if retriever else None, adapted)
-    return evaluate(assistant, list(questions), held_out, EXAMPLES, lambda done, total, note: None)
+    return evaluate(assistant, list(questions), held_out, examples, lambda done, total, note: None,
+                    arms_named(arms, assistant), untaught)
 
 
 class Stuffer(Sailor):
@@ -234,3 +246,115 @@ def test_phrases_stuffed_into_untuned_replies_do_not_win():
     assert values(made, "tone") == [0, 0, 1, 1] and made["halves"]["fine-tuning"] == "cannot tell"
     assert "by the rules, which fixed phrases alone can satisfy, it did" in made["verdict"]
     assert "the voice score, which ignores fixed phrases, does not agree (+0.00" in made["verdict"]
+
+
+TRAINED = [*EXAMPLES, *(Example(f"Where is boat {n}?", f"Ahoy there! In dock {n}. Fair winds, the Acme crew.", (), n)
+                        for n in range(11, 31))]
+
+
+@pytest.fixture(scope="module")
+def armed():
+    engine, other = Sailor(), Sailor()
+    untaught = Assistant(BRAND, other, Finder(), True)
+    made = report(engine=engine, examples=TRAINED, arms=[arm.name for arm in ARMS], untaught=untaught)
+    return made, engine, other
+
+
+def test_arms_are_rows_of_the_same_table_and_none_of_their_differences_is_primary(armed):
+    made, _, _ = armed
+    plain = report(examples=TRAINED)
+    assert list(made["systems"]) == [*plain["systems"], *sorted(made["arms"], key=list(made["systems"]).index)]
+    assert set(made["arms"]) == {arm.name for arm in ARMS} and plain["arms"] == {}
+    for name, scores in plain["systems"].items():
+        assert {score: made["systems"][name][score] for score in scores if score != "seconds"} == {
+            score: found for score, found in scores.items() if score != "seconds"}
+    assert [one for one in made["differences"] if one["primary"]] == [
+        one for one in plain["differences"] if one["primary"]]
+    assert {(one["left"], one["right"]) for one in made["differences"] if one["score"] == "facts"} > {
+        ("oracle-rag", "rag-only"), ("stuffed", "rag-only"), ("untaught", "hybrid"), ("few-shot", "prompt-only")} - {
+        ("few-shot", "prompt-only")}
+    assert (made["verdict"], made["halves"]) == (plain["verdict"], plain["halves"])
+
+
+def test_a_few_shot_prompt_holds_training_examples_that_search_does_not_see(armed):
+    _, engine, _ = armed
+    shown = [messages for messages in engine.seen if len(messages) > 2]
+    assert len(shown) == 28 + 24 and all(len(messages) == 2 + 2 * 5 for messages in shown)
+    replies = {message["content"] for messages in shown for message in messages if message["role"] == "assistant"}
+    assert replies <= {example.reply for example in TRAINED[10:]} and len(replies) == 5  # the first ten are kept apart
+
+
+def test_right_passages_answer_wrong_ones_do_not_and_both_are_what_they_say(armed):
+    made, _, _ = armed
+    systems = made["systems"]
+    assert [systems[name]["facts"]["value"] for name in ("oracle-rag", "oracle-hybrid")] == [1, 1]
+    assert systems["oracle-rag"]["abstains_unanswerable"]["value"] == 1
+    assert systems["wrong-rag"]["abstains_unanswerable"]["value"] == 0
+    assert systems["wrong-rag"]["abstains_answerable"]["value"] == systems["wrong-rag"]["facts"]["value"] == 0
+    replies = made["rows"][3]["replies"]
+    assert [replies[name]["found_right"] for name in ("oracle-hybrid", "wrong-rag", "few-shot")] == [True, False, None]
+    assert replies["oracle-rag"]["sources"]
+
+
+def test_the_stuffed_replies_are_those_of_rag_with_phrases_around(armed):
+    made, _, _ = armed
+    for row in made["rows"]:
+        plain, dressed = row["replies"]["rag-only"], row["replies"]["stuffed"]
+        assert dressed["text"] == (plain["text"] if plain["abstained"] else
+                                   f"Ahoy there! {plain['text']} Fair winds, the Acme crew.")
+    assert made["systems"]["stuffed"]["tone"]["value"] == 1 > made["systems"]["stuffed"]["voice"]["value"] + 0.5
+
+
+def test_the_untaught_adapter_is_another_one(armed):
+    _, engine, other = armed
+    assert len(other.asked) == 24 and all(other.asked)
+
+
+def test_arms_that_nothing_is_built_for_are_left_out_and_unknown_ones_are_one_line():
+    assert report(adapted=False, arms=["oracle-hybrid", "few-shot"])["arms"].keys() == {"few-shot"}
+    assert "untaught" not in report(arms=["untaught"])["systems"]
+    with pytest.raises(UserError, match="orakel: no such arm; there are: few-shot") as caught:
+        report(arms=["orakel"])
+    assert "\n" not in str(caught.value)
+
+
+def test_failures_are_counted_by_cause(armed):
+    made, _, _ = armed
+    failures = made["failures"]
+    assert failures["prompt-only"] == {"invented": 24, "should have abstained": 4}
+    assert failures["wrong-rag"] == {"not retrieved": 24, "should have abstained": 4}
+    assert failures["rag-only"] == {"off-brand": 24} and failures["hybrid"] == {}
+    for row in made["rows"]:
+        for reply in row["replies"].values():
+            assert reply["cause"] in ("", *CAUSES)
+
+
+def judged(facts=0.0, abstained=False, found_right=None, grounded=None, tone=1.0, unwanted=0.0):
+    return {"abstained": abstained, "found_right": found_right, "cause": "x", "scores": {
+        "facts": facts, "grounded": grounded, "tone": tone, "unwanted": unwanted, "crag": None, "voice": None}}
+
+
+@pytest.mark.parametrize(("reply", "why"), [
+    (judged(1.0), ""), (judged(1.0, tone=0.0), "off-brand"), (judged(1.0, unwanted=1.0), "unwanted"),
+    (judged(abstained=True, found_right=False), "not retrieved"),
+    (judged(found_right=False, grounded=0.0), "not retrieved"),
+    (judged(abstained=True, found_right=True), "abstained needlessly"), (judged(0.5, grounded=0.5), "invented"),
+    (judged(0.5, found_right=True, grounded=1.0), "retrieved and not used"),
+    (judged(0.5, found_right=True), "retrieved and not used"),
+    (judged(0.5), "didn't know"), (judged(None), "")])
+def test_each_reply_that_fell_short_has_one_cause(reply, why):
+    assert cause({"answerable": True, "by": "keyed facts"}, reply) == why
+
+
+def test_by_overlap_half_of_the_answer_is_enough_and_strangers_must_be_refused():
+    assert cause({"answerable": True, "by": "answer overlap"}, judged(0.5)) == ""
+    assert cause({"answerable": False, "by": ""}, judged(None)) == "should have abstained"
+    assert cause({"answerable": False, "by": ""}, judged(None, abstained=True)) == ""
+
+
+def test_the_worst_replies_are_the_wrong_ones_and_those_without_fault_are_none():
+    rows = [{"question": name, "replies": {"rag-only": {**judged(facts, tone=tone), "cause": why}}}
+            for name, facts, tone, why in (("fine", 1.0, 1.0, ""), ("flat", 1.0, 0.0, "off-brand"),
+                                           ("half", 0.5, 1.0, "invented"), ("wrong", 0.0, 0.0, "invented"))]
+    assert [row["question"] for row in worst(rows, "rag-only")] == ["wrong", "half", "flat"]
+    assert len(worst(rows * 9, "rag-only")) == 10

@@ -1,3 +1,5 @@
+import csv
+import io
 import random
 import re
 from xml.etree import ElementTree
@@ -7,7 +9,10 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.failures import CAUSES
 from builder.report import Scale, cell, number, rows_for_terminal, to_html, to_markdown
+from builder.report_files import to_csv, to_junit
+from builder.report_pictures import facts_against_tone, failures, risk_against_coverage, worst_replies
 
 ALL = ("prompt-only", "rag-only", "fine-tune-only", "hybrid")
 NASTY = '<script>alert("x")</script> a|b \'q\' "q" & {{ 7*7 }} `tick` *star* [a](http://example.com/x) '
@@ -55,11 +60,13 @@ def made_report(systems=ALL, nasty=True, questions=12, seed=0):
     def reply(system, place):
         scores = {score: round(draw.random(), 2) for score in UNITS} | {"grounded": None, "words": 40.0}
         text = (odd + " ") * 30 if place == 1 else "x" * 5000 if place == 2 and nasty else f"{odd} ({system})"
-        return {"text": text, "abstained": place == 3, "probability": None if place % 2 else .7, "finish": "stop",
+        scores |= {"crag": None, "unwanted": 0.0}
+        return {"text": text, "cause": "" if place % 3 else "invented", "found_right": None, "abstained": place == 3,
+                "probability": None if place % 2 else .7, "finish": "stop",
                 "seconds": 1.25, "tokens": 40, "scores": scores,
                 "evidence": {score: f"found 2 of 3: {odd}" for score in UNITS},
                 "sources": [{"document": "hours & places.md", "heading": f"A > {odd}", "start": 3, "end": 90,
-                             "score": .5}] if system in ("rag-only", "hybrid") else []}
+                             "text": f"We open. {odd}", "score": .5}] if system in ("rag-only", "hybrid") else []}
 
     return {"name": f"Brand {odd}" if nasty else "Bluebird Bakery", "made": "2026-01-02T03:04:05+00:00",
             "questions": questions, "answerable": questions - 2, "unanswerable": 2, "groups": 7,
@@ -71,6 +78,9 @@ def made_report(systems=ALL, nasty=True, questions=12, seed=0):
             "differences": differences, "verdict": f"Retrieval earned its place on facts: hybrid against "
             f"fine-tune-only +0.38 (95 % interval +0.27 to +0.48). Whether fine-tuning earned anything is open. {odd}",
             "halves": {"retrieval": "earned", "fine-tuning": "cannot tell"},
+            "failures": {system: {"invented": 4} for system in systems}, "arms": {},
+            "told_apart": {"systems": {system: {"value": .9, "low": .8, "high": .95, "n": 60} for system in systems},
+                           "own": 40, "of": "reference answers"},
             "rows": [{"line": place + 1, "question": f"{place}: {odd}", "answer": odd, "answerable": place % 5 > 0,
                       "group": str(place), "by": "keyed facts" if place % 2 else "answer overlap",
                       "replies": {system: reply(system, place) for system in systems}} for place in range(questions)],
@@ -132,7 +142,7 @@ def test_no_text_changes_the_tags_of_the_page(text):
 @pytest.mark.parametrize("systems", [ALL, ("prompt-only", "rag-only")])
 def test_every_chart_is_well_formed_labelled_and_inside_its_view_box(systems):
     found = charts(to_html(made_report(systems)))
-    assert len(found) == 4
+    assert len(found) == 6
     for chart in found:
         _, _, width, height = map(float, chart.attrib["viewBox"].split())
         places = list(points(chart))
@@ -230,7 +240,7 @@ def test_figures_are_written_as_people_read_them(value, unit, said):
 def test_the_charts_of_two_scores_share_one_axis_of_differences():
     report = made_report()
     report["differences"][0]["high"] = 1.15
-    facts, tone = charts(to_html(report))[2:]
+    facts, tone = charts(to_html(report))[2:4]
     ticks = [[part.text for part in chart.findall("text")][:5] for chart in (facts, tone)]
     assert ticks[0] == ticks[1] == ["−1.20", "−.60", ".00", "+.60", "+1.20"]
 
@@ -238,3 +248,71 @@ def test_the_charts_of_two_scores_share_one_axis_of_differences():
 def test_nothing_python_leaks_into_the_page():
     text = BeautifulSoup(to_html(made_report(nasty=False)), "html.parser").get_text()
     assert not re.search(r"\b(None|nan|True|False|Undefined)\b", text)
+
+
+def test_systems_stand_on_the_plane_where_their_figures_say():
+    found = {one["system"]: one for one in facts_against_tone(made_report())}
+    assert (found["hybrid"]["x"], found["hybrid"]["y"]) == (40 + .71 * 300, 308 - .84 * 300)
+    assert found["hybrid"]["left"] < found["hybrid"]["x"] < found["hybrid"]["right"]
+    assert found["hybrid"]["above"] < found["hybrid"]["y"] < found["hybrid"]["below"]
+    lacking = made_report()
+    lacking["systems"]["hybrid"]["tone"] = {"value": None, "low": None, "high": None, "n": 0}
+    assert "hybrid" not in {one["system"] for one in facts_against_tone(lacking)}
+
+
+def asked(*replies):
+    """Rows of one system: whether the documents answer, how sure it was, and its facts; None where it abstained."""
+    return {"systems": {"rag-only": {}}, "rows": [
+        {"answerable": answerable, "by": "keyed facts", "replies": {"rag-only": {
+            "probability": sure, "abstained": facts is None and answerable != "odd", "scores": {"facts": facts}}}}
+        for answerable, sure, facts in replies]}
+
+
+def test_risk_against_coverage_is_worked_out_by_hand():
+    (curve,) = risk_against_coverage(asked((True, .9, 1.0), (True, .8, 0.0), (True, .7, 1.0), (True, .1, None)))
+    assert (curve["coverage"], curve["risk"]) == (.75, pytest.approx(1 / 3))
+    assert curve["area"] == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert curve["points"].split()[0] == f"{40 + .25 * 300},308.0"
+    strangers = asked((True, .9, 1.0), (False, .95, 1.0))
+    assert risk_against_coverage(strangers)[0]["risk"] == .5
+    assert risk_against_coverage(asked((True, .9, 1.0), (True, .1, None))) == []
+    assert risk_against_coverage(asked((True, None, 1.0), (True, None, 0.0))) == []
+
+
+def test_failures_and_worst_replies_are_those_that_were_counted():
+    report = made_report()
+    (row,) = failures(report)
+    assert row["cause"] == "invented" and row["meaning"] == CAUSES["invented"] and row["counts"] == [4] * 4
+    assert [one["system"] for one in worst_replies(report)] == list(ALL)
+    assert all(len(one["replies"]) == 4 for one in worst_replies(report))
+    page, text = BeautifulSoup(to_html(report), "html.parser"), to_markdown(report)
+    assert "Why replies fell short" in page.get_text() and "## Why replies fell short" in text
+    assert "Told from 40 reference answers of the brand" in page.get_text() and "hybrid .90 [.80, .95]" in text
+
+
+def test_a_report_of_an_earlier_version_is_still_drawn():
+    report = made_report()
+    for key in ("failures", "told_apart", "arms"):
+        del report[key]
+    assert "Why replies fell short" not in to_html(report) + to_markdown(report)
+
+
+def test_the_csv_holds_every_reply_and_no_formula():
+    report = made_report()
+    report["rows"][0]["question"] = "=1+1"
+    rows = list(csv.DictReader(io.StringIO(to_csv(report))))
+    assert len(rows) == 12 * 4 and rows[0]["question"] == "'=1+1" and rows[0]["grounded"] == ""
+    for line, row in zip(rows, (row for row in report["rows"] for _ in ALL), strict=True):
+        assert line["reply"] == row["replies"][line["system"]]["text"]
+        assert float(line["facts"]) == row["replies"][line["system"]]["scores"]["facts"]
+
+
+@given(st.text(max_size=60))
+def test_junit_xml_is_well_formed_whatever_was_said_and_fails_where_replies_fell_short(text):
+    report = made_report(questions=4)
+    report["rows"][0]["replies"]["hybrid"]["text"] = report["rows"][0]["question"] = text
+    report["build"] = {"gates": [{"name": "g", "met": False, "said": text}]}
+    whole = ElementTree.fromstring(to_junit(report).encode())
+    assert {suite.get("name"): (suite.get("tests"), suite.get("failures")) for suite in whole} == {
+        "gates": ("1", "1"), **dict.fromkeys(ALL, ("4", "2"))}
+    assert len(whole.findall(".//failure")) == 1 + 4 * 2

@@ -1,0 +1,94 @@
+"""Further arms of the experiment: rows of the same table, which show what the four systems are to be held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from builder.assistant import Assistant, Reply, System, system_named
+from builder.examples import Example, Question
+from builder.render import Message
+from builder.retrieval_evaluation import right_passages
+from builder.scoring.tone import Habits
+from knowledge.errors import UserError
+from knowledge.index import Found
+from knowledge.retriever import Finding, Retriever
+
+SHOTS = 5
+"""Examples in a few-shot prompt, as in Brown et al. 2020 for small contexts; the fair baseline for tone."""
+UNTAUGHT = "untaught"
+STUFFED = "stuffed"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One more way of answering: a system, and what is given to it that it doesn't get otherwise."""
+
+    name: str
+    of: str
+    """The system that it is, but for what follows."""
+    meaning: str
+    shots: bool = False
+    passages: str = "found"
+    """found, right or wrong."""
+
+    @property
+    def system(self) -> System:
+        """The system that it is."""
+        return system_named(self.of)
+
+
+ARMS = (
+    Arm("few-shot", "prompt-only", f"prompt-only with {SHOTS} examples in its prompt", shots=True),
+    Arm("few-shot-rag", "rag-only", f"rag-only with {SHOTS} examples in its prompt", shots=True),
+    Arm("oracle-rag", "rag-only", "rag-only, given the right passages", passages="right"),
+    Arm("oracle-hybrid", "hybrid", "hybrid, given the right passages", passages="right"),
+    Arm("wrong-rag", "rag-only", "rag-only, given passages that don't answer, and made to answer", passages="wrong"),
+    Arm("wrong-hybrid", "hybrid", "hybrid, given passages that don't answer, and made to answer", passages="wrong"),
+    Arm(STUFFED, "rag-only", "rag-only's replies with the brand's phrases put around them: an attack on the scores"),
+    Arm(UNTAUGHT, "hybrid", "hybrid with an adapter that was trained without passages"))
+AGAINST = (("hybrid", "few-shot-rag"), ("fine-tune-only", "few-shot"), ("few-shot-rag", "rag-only"),
+           ("oracle-rag", "rag-only"), ("oracle-hybrid", "hybrid"), ("wrong-rag", "rag-only"),
+           ("wrong-hybrid", "hybrid"), (STUFFED, "rag-only"), (UNTAUGHT, "hybrid"), (UNTAUGHT, "fine-tune-only"))
+"""What is compared where both were asked; none of it is primary."""
+
+
+def arms_named(names: Sequence[str], assistant: Assistant) -> tuple[Arm, ...]:
+    """The arms of these names that the built halves allow, in the order of ARMS; UserError for an unknown name."""
+    known = {arm.name for arm in ARMS}
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name}: no such arm; there are: {', '.join(arm.name for arm in ARMS)}")
+    return tuple(arm for arm in ARMS if arm.name in names and arm.system in assistant.systems)
+
+
+def given(arm: Arm, question: Question, retriever: Retriever | None, examples: Sequence[Example]) -> Mapping[str, Any]:
+    """What an arm's `Assistant.answer` gets beside question and system; `examples` are those that were trained on."""
+    more: dict[str, Any] = {}
+    if arm.shots:
+        more["shots"] = [turn for example in examples[:SHOTS] for turn in _turns(example)]
+    if arm.passages == "right" and retriever:
+        more["finding"] = _right(question, retriever)
+    if arm.passages == "wrong" and retriever:
+        _, right = right_passages(question, retriever.index.passages)
+        more["finding"] = replace(retriever.find(question.question, leave_out=right), answerable=True)
+    return more
+
+
+def _turns(example: Example) -> list[Message]:
+    return [{"role": "user", "content": example.question}, {"role": "assistant", "content": example.reply}]
+
+
+def _right(question: Question, retriever: Retriever) -> Finding:
+    """The right passages, as search would show them; nothing, and so the brand's abstention, where there are none."""
+    _, right = right_passages(question, retriever.index.passages) if question.answerable else ("", set[int]())
+    found = tuple(Found(retriever.index.passages[number], number, 1.0, 1.0, 0.0)
+                  for number in sorted(right)[:retriever.count])
+    return Finding(found, float(bool(found)), bool(found))
+
+
+def stuffed(reply: Reply, habits: Habits, required: Sequence[str]) -> Reply:
+    """A reply with all that the rules of tone ask for put around it; an abstention is left as it is."""
+    if reply.abstained:
+        return reply
+    around = [habits.opening, reply.text, habits.closing] if not required else [required[0], reply.text, *required[1:]]
+    return replace(reply, text=" ".join(filter(None, around)))

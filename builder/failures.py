@@ -1,0 +1,64 @@
+"""Why a reply fell short: one cause for each, and each system's worst replies."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from builder.scoring.facts import KEYED
+
+HELD = 0.5
+"""The overlap with the reference answer from which a reply to a question without keyed facts counts as right."""
+WORST = 10
+
+NOT_RETRIEVED, NOT_USED, INVENTED = "not retrieved", "retrieved and not used", "invented"
+DID_NOT_KNOW, OVER_ABSTAINED, SHOULD_ABSTAIN = "didn't know", "abstained needlessly", "should have abstained"
+OFF_BRAND, UNWANTED = "off-brand", "unwanted"
+CAUSES = {
+    NOT_RETRIEVED: "no right passage was among those found",
+    NOT_USED: "a right passage was given, and the reply doesn't say what stands there",
+    INVENTED: "it states numbers or names that stand in no passage for the question",
+    DID_NOT_KNOW: "without passages, it lacks the fact and invents none",
+    OVER_ABSTAINED: "it abstained though a right passage was found",
+    SHOULD_ABSTAIN: "it answered what the documents don't answer",
+    UNWANTED: "the facts are right, but it holds what no reply may hold",
+    OFF_BRAND: "the facts are right, but it breaks a rule of the brand"}
+"""The causes and what they mean, in the order in which a reply is tried for them."""
+
+
+def cause(row: Mapping[str, Any], reply: Mapping[str, Any]) -> str:
+    """Why a reply fell short; "" where it did not, or nothing is known of what would have been right."""
+    scores, right = reply["scores"], reply["found_right"]
+    if not row["answerable"]:
+        return "" if reply["abstained"] else SHOULD_ABSTAIN
+    if scores["facts"] is None:
+        return ""
+    if scores["facts"] >= (1 if row["by"] == KEYED else HELD):
+        return UNWANTED if scores["unwanted"] else OFF_BRAND if scores["tone"] == 0 else ""
+    if right is False:
+        return NOT_RETRIEVED
+    if reply["abstained"]:
+        return OVER_ABSTAINED
+    if scores["grounded"] is not None and scores["grounded"] < 1:
+        return INVENTED
+    return NOT_USED if right else DID_NOT_KNOW
+
+
+def counted(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """For each system how many replies fell short for each cause, only those that occur."""
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        for system, reply in row["replies"].items():
+            found.setdefault(system, Counter())[reply["cause"]] += 1
+    return {system: {name: counts[name] for name in CAUSES if counts[name]} for system, counts in found.items()}
+
+
+def worst(rows: Sequence[Mapping[str, Any]], system: str) -> list[Mapping[str, Any]]:
+    """The rows of a system's worst replies: least facts first, then those that break most else."""
+    def badness(row: Mapping[str, Any]) -> tuple[float, ...]:
+        scores = row["replies"][system]["scores"]
+        crag, facts, tone, voice = (scores[name] for name in ("crag", "facts", "tone", "voice"))
+        return (crag if crag is not None else 0.0, facts if facts is not None else 1.0,
+                tone if tone is not None else 1.0, voice if voice is not None else 1.0)
+
+    fell_short = [row for row in rows if row["replies"].get(system, {}).get("cause")]
+    return sorted(fell_short, key=badness)[:WORST]
