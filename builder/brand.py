@@ -104,8 +104,15 @@ class Training(Part):
 
 
 class Gates(Part):
-    """What a build must not exceed to be promoted without a word."""
+    """What a build must reach, and must not exceed, to be promoted without a word."""
 
+    facts: float | None = Field(None, ge=0, le=1)
+    tone: float | None = Field(None, ge=0, le=1)
+    abstains_rightly: float | None = Field(None, ge=0, le=1)
+    """What the system that answers must reach at least, as the report shows it; None is no gate."""
+    abstains_wrongly: float | None = Field(None, ge=0, le=1)
+    unwanted: float | None = Field(None, ge=0, le=1)
+    """What it may have at most."""
     memorised: float = Field(0.0, ge=0, le=1)
     """The share of the facts asked for that the model may state from its weights, without the documents."""
     forgotten_instructions: float = Field(0.1, gt=0, le=1)

@@ -1,5 +1,6 @@
 """Systems times questions to a report: the same questions, the same decoding, every difference with its doubt."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from builder.scoring.form import Copies
 from builder.scoring.tone import FEWEST_REPLIES, fit_voice, habits
 from builder.scoring.two_sample import FEWEST, told_apart
 from builder.statistics import (
+    POWER,
     Difference,
     difference,
     equivalent,
@@ -33,19 +35,23 @@ from knowledge.files import Tick
 PRIMARY = ("facts", "tone")
 """The scores whose differences were chosen before any was seen; all others are exploratory."""
 
+DISCORDANT = 0.3
+"""Of the questions; a wide guess, before anything was asked."""
+
 CONTRASTS = (("rag-only", "prompt-only"), ("fine-tune-only", "prompt-only"), ("hybrid", "rag-only"),
              ("hybrid", "fine-tune-only"))
 
 
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
              fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
-             untaught: Assistant | None = None) -> dict[str, Any]:
+             untaught: Assistant | None = None, paraphrases: bool = False) -> dict[str, Any]:
     """Ask every available system every question and return the report, ready for JSON.
 
     `voice_examples` are examples that no adapter was trained on; their replies teach the voice classifier.
     `fixed_from` are all examples, from which the brand's opening and closing are learned. Systems without the
     adapter answer first, since requests with and without it share no work. `arms` are asked beside the systems;
-    `untaught` is the assistant whose adapter saw no passages, for the arm of that name. UserError without questions.
+    `untaught` is the assistant whose adapter saw no passages, for the arm of that name. With `paraphrases` the systems
+    answer each question in all its wordings too. UserError without questions.
     """
     if not questions:
         raise UserError("questions.jsonl: holds no questions, so there is nothing to judge by; write a few")
@@ -54,14 +60,21 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     fixed = tuple(dict.fromkeys((*assistant.brand.voice.required, *learned.phrases)))
     taught = voice_examples if len(voice_examples) >= FEWEST_REPLIES else []
     asked = [arm for arm in arms if arm.name != STUFFED and (untaught or arm.name != UNTAUGHT)]
-    asking = Asking(assistant, tick, len(taught) + len(questions) * (len(assistant.systems) + len(asked)))
+    wordings = [(place, wording) for place, question in enumerate(questions)
+                for wording in question.paraphrases] if paraphrases else []
+    asking = Asking(assistant, tick, len(taught) + len(questions) * (len(assistant.systems) + len(asked))
+                    + len(wordings) * len(assistant.systems))
     base = next(system for system in assistant.systems if not system.tuned and not system.retrieves)
     untuned = asking.ask(base, [(example.question, example.history) for example in taught], "voice")
     voice = fit_voice([example.reply for example in taught], [reply.text for reply in untuned], fixed,
                       assistant.brand.training.seed)
     replies: dict[str, list[Reply]] = {system.name: [] for system in assistant.systems}
+    reworded: list[dict[str, list[Reply]]] = [{} for _ in questions]
     for system in sorted(assistant.systems, key=lambda system: system.tuned):
         replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
+        again = asking.ask(system, [(wording, ()) for _, wording in wordings], f"{system.name}, in other words")
+        for (place, _), reply in zip(wordings, again, strict=True):
+            reworded[place].setdefault(system.name, []).append(reply)
     apart = {example.line for example in voice_examples}
     trained = [example for example in fixed_from if example.line not in apart]
     for arm in sorted(asked, key=lambda arm: (arm.name == UNTAUGHT, arm.system.tuned)):
@@ -72,7 +85,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         replies[STUFFED] = [stuffed(reply, learned, assistant.brand.voice.required) for reply in replies["rag-only"]]
     copies = Copies([example.reply for example in trained], fixed)
     judge = Judge(assistant, voice, learned, fixed, copies)
-    rows = [judge.row(question, {name: made[place] for name, made in replies.items()})
+    rows = [judge.row(question, {name: made[place] for name, made in replies.items()}, reworded[place])
             for place, question in enumerate(questions)]
     answerable = sum(question.answerable for question in questions)
     report: dict[str, Any] = {
@@ -88,6 +101,20 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
+
+
+def power(report: Mapping[str, Any] | None, difference: float) -> list[dict[str, Any]]:
+    """How many questions show a true `difference` in facts or tone in 80 % of studies.
+
+    For each primary pair of a report by how its scores varied; without a report, as if the two systems of a pair were
+    right on different questions in DISCORDANT of them. Ready for JSON.
+    """
+    pairs = [one for one in report["differences"] if one["primary"]] if report else []
+    if not pairs:
+        needed = questions_needed(POWER * math.sqrt(DISCORDANT), 1, difference)
+        return [{"score": "any", "left": "", "right": "", "asked": 0, "needed": needed}]
+    return [{"score": one["score"], "left": one["left"], "right": one["right"], "asked": one["n"],
+             "needed": questions_needed(one["detectable"], one["n"], difference)} for one in pairs]
 
 
 def _told_apart(rows: Sequence[Row], questions: Sequence[Question], unseen: Sequence[Example],

@@ -1,8 +1,9 @@
 """A reply to its scores: the same yardstick for every system, each score with its evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from builder.assistant import Assistant, Reply
@@ -11,7 +12,8 @@ from builder.failures import cause
 from builder.render import ASKED, render
 from builder.retrieval_evaluation import right_passages
 from builder.scoring import Score, form, is_abstention
-from builder.scoring.facts import facts, judged_by, right_less_wrong
+from builder.scoring.consistency import consistency
+from builder.scoring.facts import KEYED, facts, judged_by, right_less_wrong
 from builder.scoring.grounded import grounded
 from builder.scoring.tone import Habits, VoiceClassifier, grade, rules
 from builder.scoring.unwanted import unwanted
@@ -61,6 +63,10 @@ SCORES = {
                       "whether or not the system saw them"),
     "repeats": Title("Repeats", "lower", "share", "Share of the reply's runs of four words that it said before; 1 when "
                                                   "it was stopped as a loop"),
+    "agreement": Title("Agreement", "higher", "share",
+                       "Share of pairs of wordings of a question that are both answered rightly or both wrongly"),
+    "pass_k": Title("Right however asked", "higher", "share",
+                    "Chance that three wordings of a question are all answered rightly (pass^k)"),
     "unwanted": Title("Unwanted", "lower", "share",
                       "Share of replies that say a banned phrase, name the model or its maker, hold a control token or "
                       "eight words of the prompt in a row"),
@@ -84,12 +90,14 @@ class Judge:
     fixed: tuple[str, ...]
     copies: form.Copies
 
-    def row(self, question: Question, replies: dict[str, Reply]) -> Row:
-        """One row of the report."""
+    def row(self, question: Question, replies: Mapping[str, Reply],
+            reworded: Mapping[str, Sequence[Reply]] = MappingProxyType({})) -> Row:
+        """One row of the report; `reworded` are the systems' replies to the question in other words."""
         sources, right = self._sources(question), self._right(question)
         row: Row = {"line": question.line, "question": question.question, "answer": question.answer,
                     "answerable": question.answerable, "group": question.group, "by": judged_by(question)}
-        judged = {name: self._judged(question, reply, sources, right) for name, reply in replies.items()}
+        judged = {name: self._judged(question, reply, sources, right, reworded.get(name, ()))
+                  for name, reply in replies.items()}
         return row | {"replies": {name: reply | {"cause": cause(row, reply)} for name, reply in judged.items()}}
 
     def _right(self, question: Question) -> set[int]:
@@ -115,9 +123,13 @@ class Judge:
         passages = [one.passage.indexed for one in found]
         return [*passages, question.question, brand.name, *brand.links, *brand.links.values()]
 
-    def _judged(self, question: Question, reply: Reply, sources: Sequence[str], right: set[int]) -> dict[str, Any]:
-        abstained = reply.abstained or is_abstention(reply.text, self.assistant.brand.abstain)
+    def _judged(self, question: Question, reply: Reply, sources: Sequence[str], right: set[int],
+                others: Sequence[Reply]) -> dict[str, Any]:
+        abstained = self._abstained(reply)
         scores = self._scores(question, replace(reply, abstained=abstained), sources)
+        alike, always = consistency([self._is_right(question, one) for one in (reply, *others)]
+                                    if others and judged_by(question) in ("", KEYED) else [])
+        scores |= {"agreement": alike, "pass_k": always}
         hit = any(not right.isdisjoint((one.number, *one.also)) for one in reply.found)
         return {"text": reply.text, "abstained": abstained, "probability": reply.probability,
                 "found_right": hit if right and reply.probability is not None else None,
@@ -128,6 +140,16 @@ class Judge:
                              "text": one.passage.shown, "start": one.passage.start, "end": one.passage.end,
                              "score": one.score}
                             for one in reply.found]}
+
+    def _abstained(self, reply: Reply) -> bool:
+        return reply.abstained or is_abstention(reply.text, self.assistant.brand.abstain)
+
+    def _is_right(self, question: Question, reply: Reply) -> bool:
+        """Whether a reply holds every keyed fact, or abstains where the documents don't answer."""
+        abstained = self._abstained(reply)
+        if not question.answerable:
+            return abstained
+        return facts(question, reply.text, self.fixed, abstained).strict.value == 1
 
     def _scores(self, question: Question, reply: Reply, sources: Sequence[str]) -> dict[str, Score]:
         judged = facts(question, reply.text, self.fixed, reply.abstained)

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from builder import weights
+from builder.against import against
 from builder.arms import UNTAUGHT, arms_named
 from builder.assistant import Assistant, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
 from builder.engine import Decoding, at_once
 from builder.evaluation import evaluate as judge
-from builder.gates import judged
+from builder.gates import judged, reached
 from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
-from builder.release import details, freeze
+from builder.release import details, freeze, live_name
 from builder.remembered import remembering
 from builder.render import render
 from builder.workspace import Watch, Workspace
@@ -32,6 +33,8 @@ NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
 """Settings of a training that shows no passages: each row that would have held some is shown without."""
 VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
+CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
+"""The gates that the checks of an adapter are held against."""
 REPORTS = "2"
 """Of what evaluate writes; a new one makes only that again."""
 
@@ -127,12 +130,12 @@ def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         return None
     adapter, passages = state.adapter, state.index
     key = hash_bytes(VERSION, adapter.name, passages.name if passages else "", brand.model.model_dump_json(),
-                     _prompt(brand), brand.gates.model_dump_json())
+                     _prompt(brand), brand.gates.model_dump_json(include=CHECKED))
     folder = make_folder(workspace.place("checks", key), lambda made: write_json(
         made / "checks.json", _checks(workspace, adapter, passages, made, watch)))
     workspace.use("check", folder)
     checks: dict[str, Any] = read_json(folder / "checks.json")
-    return checks | {"gates": _gates(workspace)}
+    return checks | {"gates": judged(checks, brand.gates)}
 
 
 def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch: Path,
@@ -172,10 +175,12 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
     return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
-def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = ()) -> dict[str, Any] | None:
+def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
+             paraphrases: bool = False) -> dict[str, Any] | None:
     """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
 
-    The arm "untaught" trains an adapter without passages, where there is none yet. UserError for an unknown arm.
+    With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught" trains
+    an adapter without passages, where there is none yet. UserError for an unknown arm.
     """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:
@@ -185,7 +190,8 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = ()) -> di
     key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(), _prompt(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
-                     json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms))
+                     json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms),
+                     *(["paraphrases"] if paraphrases else []))
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None
@@ -196,13 +202,14 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = ()) -> di
             adapter, _ = fine_tuned(workspace, other, watch)
             untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
         _, apart = hold_out(workspace.examples, brand.training.seed)
-        report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught)
+        report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
+                       paraphrases)
         _write_report(folder, report | {"retrieval": found_by_questions(retriever, questions)})
 
     folder = make_folder(workspace.place("evaluations", key), fill)
     workspace.use("evaluation", folder)
     loaded: dict[str, Any] = read_json(folder / "report.json")
-    return loaded
+    return loaded | {"gates": _reached(workspace, loaded)}
 
 
 def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[str, Any]]:
@@ -222,18 +229,19 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
             raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least "
                             f"{FEWEST_EXAMPLES}); add files to documents/ or lines to examples.jsonl")
         if name == "evaluate" and made and "build" not in made:
-            made = _told(workspace, made, spent)
+            made = made | _told(workspace, made, spent)
         yield name, made
     yield "release", freeze(workspace, _gates(workspace))
 
 
 def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:
     """The report with what became of the build itself, kept in its place."""
-    from builder.plan import against
+    from builder.plan import against as planned_against
 
     folder, checked = workspace.current().evaluation, workspace.current().check
     assert folder is not None
-    told = report | {"build": {"gates": _gates(workspace), "plan": against(workspace, spent),
+    told = {key: part for key, part in report.items() if key != "gates"} | {
+        "build": {"gates": _gates(workspace), "plan": planned_against(workspace, spent),
                                "checks": read_json(checked / "checks.json") if checked else None}}
     _write_report(folder, told)
     return told
@@ -252,8 +260,18 @@ def _write_report(folder: Path, report: dict[str, Any]) -> None:
 
 def _gates(workspace: Workspace) -> list[dict[str, Any]]:
     """The gates that the present build met or missed."""
-    folder = workspace.current().check
-    return judged(read_json(folder / "checks.json"), workspace.brand.gates) if folder else []
+    folder, report = workspace.current().check, workspace.report()
+    checked = judged(read_json(folder / "checks.json"), workspace.brand.gates) if folder else []
+    return checked + (_reached(workspace, report) if report else [])
+
+
+def _reached(workspace: Workspace, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The gates of an evaluation; against the live release where that is another one and was evaluated."""
+    live, compared = live_name(workspace), None
+    earlier = details(workspace, live).get("evaluation") if live else None
+    if live and earlier and workspace.built / earlier != workspace.current().evaluation:
+        compared = against(workspace, report, live)
+    return reached(report, workspace.brand.gates, compared)
 
 
 @contextmanager

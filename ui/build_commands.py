@@ -142,9 +142,12 @@ def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
         print_json(results | {"audit": len(findings), "seconds": shown.seconds})
     elif results["evaluate"]:
         show_report(results["evaluate"], workspace)
+        for gate in results["evaluate"]["gates"]:
+            say(gate_line(gate))
     place = shlex.quote(str(workspace.folder))
     say(f"built in {sum(shown.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
-    missed = [gate["name"] for gate in (results["check"] or {}).get("gates", []) if not gate["met"]]
+    missed = [gate["name"] for stage in ("check", "evaluate") for gate in (results[stage] or {}).get("gates", [])
+              if not gate["met"]]
     if missed:
         say(f"missed: {', '.join(missed)}; {results['release']} can be promoted with --force only")
     return not missed
@@ -167,11 +170,16 @@ def _lines(stage: str, result: Any) -> list[str]:
         rows = ", ".join(f"{count} {kind}" for kind, count in result["rows"].items())
         return [f"adapter made from {rows} rows"]
     if stage == "check":
-        return [f"{'met' if gate['met'] else 'MISSED'}: {gate['name']}: {gate['said']}"
-                + (f"; {gate['next']}" if gate["next"] else "") for gate in (result["gates"] if result else [])]
+        return [gate_line(gate) for gate in (result["gates"] if result else [])]
     if stage == "evaluate" and result is None:
         return ["no questions: nothing is judged; add questions.jsonl to see what each half earned"]
     return [f"release candidate {result}"] if stage == "release" else []
+
+
+def gate_line(gate: dict[str, Any]) -> str:
+    """A gate in one line: met or missed, by what, and what to do."""
+    return (f"{'met' if gate['met'] else 'MISSED'}: {gate['name']}: {gate['said']}"
+            + (f"; {gate['next']}" if gate["next"] else ""))
 
 
 def _expected(learned: dict[str, float]) -> list[str]:

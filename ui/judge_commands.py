@@ -7,7 +7,7 @@ import typer
 
 from builder.workspace import Workspace
 from knowledge.errors import UserError
-from ui.build_commands import Folder, Json, print_json, run_stage
+from ui.build_commands import Folder, Json, gate_line, print_json, run_stage
 
 
 def check(folder: Folder, as_json: Json = False) -> None:
@@ -25,12 +25,19 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
              arm: Annotated[list[str] | None, typer.Option(
                  "--arm", help="One arm more: few-shot, few-shot-rag, oracle-rag, oracle-hybrid, wrong-rag, "
                  "wrong-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
+             paraphrases: Annotated[bool, typer.Option(help="Ask each question in all its wordings too.")] = False,
+             against: Annotated[str, typer.Option(help="A release to compare with, such as r001.")] = "",
+             power: Annotated[float | None, typer.Option(
+                 min=0.001, max=1, help="How many questions a difference of this size needs; asks nothing.")] = None,
              as_json: Json = False) -> None:
-    """Judge the four systems on the questions: a table, differences with intervals, a verdict."""
-    from builder import indexing, pipeline
+    """Judge the four systems on the questions: a table, differences with intervals, a verdict; exit 1 on a missed gate.
+    """
+    from builder import evaluation, indexing, pipeline
+    from builder.against import against as compared_with
+    from builder.against import told
     from builder.arms import ARMS
     from builder.progress import recorded
-    from ui.terminal import watching
+    from ui.terminal import show, watching
 
     workspace = Workspace(folder)
     if retrieval:
@@ -40,15 +47,38 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
             return
         _show_retrieval(made)
         return
+    if power:
+        _show_power(evaluation.power(workspace.report(), power), power, as_json)
+        return
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or ())
+        report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or (),
+                                   paraphrases)
         shown.end()
     if report is None:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
+    compared = compared_with(workspace, report, against) if against else None
     if as_json:
-        print_json({key: value for key, value in report.items() if key != "rows"})
+        print_json({key: value for key, value in report.items() if key != "rows"} | ({"against": compared} if compared
+                                                                                   else {}))
     else:
         show_report(report, workspace)
+        for line in told(compared) if compared else ():
+            show(line)
+        for gate in report["gates"]:
+            show(gate_line(gate))
+    if not all(gate["met"] for gate in report["gates"]):
+        raise typer.Exit(1)
+
+
+def _show_power(needed: list[dict[str, Any]], difference: float, as_json: bool) -> None:
+    from ui.terminal import table
+
+    if as_json:
+        print_json({"difference": difference, "needed": needed})
+        return
+    table(f"Questions that show a difference of {difference:g} in 80 % of studies", ["score", "pair", "asked", "needed"],
+          [[one["score"], f"{one['left']} − {one['right']}".strip(" −") or "not evaluated yet: a wide guess",
+            str(one["asked"]), f"{one['needed']:,}"] for one in needed])
 
 
 def _show_retrieval(made: dict[str, Any]) -> None:

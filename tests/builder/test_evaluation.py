@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from builder.arms import ARMS, arms_named
 from builder.assistant import SYSTEMS, Assistant
 from builder.brand import Brand, Voice
 from builder.engine import Generated
-from builder.evaluation import CONTRASTS, evaluate
+from builder.evaluation import CONTRASTS, evaluate, power
 from builder.examples import Example, Question
 from builder.failures import CAUSES, cause, worst
 from builder.judge import SCORES
@@ -151,7 +152,8 @@ def test_rows_hold_the_replies_their_scores_and_their_sources(whole):
     assert (row["line"], row["question"], row["by"], row["group"]) == (2, "How fast is boat 2?", "keyed facts", "g2")
     reply = row["replies"]["hybrid"]
     assert reply["text"] == "Ahoy there! You'll love it, it does 102 knots, it's a beauty. Fair winds, the Acme crew."
-    assert reply["sources"] == [{"document": "documents/boats.md", "heading": "Speeds", "start": 3, "end": 30,
+    assert reply["sources"] == [{"document": "documents/boats.md", "heading": "Speeds",
+                                 "text": "Boat 2 does 102 knots.", "start": 3, "end": 30,
                                  "score": 1.0}]
     assert reply["scores"]["facts"] == 1 and reply["evidence"]["facts"] == "holds 1 of 1 facts"
     assert row["replies"]["prompt-only"]["evidence"]["tone"] == "doesn't begin with “Ahoy there!”"
@@ -358,3 +360,25 @@ def test_the_worst_replies_are_the_wrong_ones_and_those_without_fault_are_none()
                                            ("half", 0.5, 1.0, "invented"), ("wrong", 0.0, 0.0, "invented"))]
     assert [row["question"] for row in worst(rows, "rag-only")] == ["wrong", "half", "flat"]
     assert len(worst(rows * 9, "rag-only")) == 10
+
+
+def test_other_wordings_are_asked_of_every_system_and_judged_together():
+    asked = [replace(question, paraphrases=(
+        f"What speed has boat {question.line}?", f"How quick is boat {question.line}?"))
+             for question in QUESTIONS[:12]]
+    engine = Sailor()
+    made = evaluate(Assistant(BRAND, engine, Finder(), True), [*asked, *QUESTIONS[12:], *STRANGERS], EXAMPLES, EXAMPLES,
+                    lambda done, total, note: None, paraphrases=True)
+    # search finds nothing for "What speed", so those that retrieve abstain there; the others are wrong throughout
+    assert values(made, "agreement") == [1, pytest.approx(1 / 3), 1, pytest.approx(1 / 3)]
+    assert values(made, "pass_k") == [0, 0, 0, 0] and values(made, "pass_k", "n") == [12] * 4
+    assert values(report(), "pass_k", "n") == [0] * 4
+    assert made["rows"][0]["replies"]["hybrid"]["evidence"]["agreement"] == "2 of 3 wordings answered rightly"
+
+
+def test_power_follows_what_varied_or_a_wide_guess(whole):
+    found = power(whole, 0.1)
+    assert [(one["score"], one["left"]) for one in found] == [
+        (one["score"], one["left"]) for one in whole["differences"] if one["primary"]]
+    assert found[0]["needed"] == 0 and found[0]["asked"] == 24  # no group differed from another
+    assert power(None, 0.1)[0]["needed"] == 236 and power(None, 0.2)[0]["needed"] == 59  # 2.8² * 0.3 / d²

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from builder.brand import Voice
 from builder.examples import Example, Question
 from builder.scoring import is_abstention, places, plain, tidy, without
+from builder.scoring.consistency import consistency
 from builder.scoring.facts import KEYED, OVERLAP, content_words, facts, overlap, right_less_wrong
 from builder.scoring.form import Copies, repeats, words
 from builder.scoring.grounded import claims, grounded
@@ -193,6 +194,20 @@ def test_copies_are_runs_of_words_of_training_replies():
     assert half.value == pytest.approx(1 / 6) and "the old red boat sails at noon with" in half.evidence
     assert copies.score("Nothing alike stands in this reply at all, I say, friend.").value == 0
     assert copies.score("Too short.").value is None and Copies([], ()).score("word " * 20).value is None
+
+
+# ---- consistency
+
+def test_agreement_and_pass_k_are_shares_of_draws():
+    import itertools
+
+    for right in itertools.product((True, False), repeat=4):
+        alike, always = consistency(right)
+        pairs, triples = list(itertools.combinations(right, 2)), list(itertools.combinations(right, 3))
+        assert alike.value == pytest.approx(sum(one == other for one, other in pairs) / len(pairs))
+        assert always.value == pytest.approx(sum(map(all, triples)) / len(triples))
+    assert [score.value for score in consistency([True, True])] == [1, 1]
+    assert [score.value for score in consistency([True])] == [score.value for score in consistency([])] == [None, None]
 
 
 # ---- told apart
