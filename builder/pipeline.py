@@ -179,8 +179,8 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
              paraphrases: bool = False) -> dict[str, Any] | None:
     """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
 
-    With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught" trains
-    an adapter without passages, where there is none yet. UserError for an unknown arm.
+    With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught"
+    trains an adapter without passages, where there is none yet. UserError for an unknown arm.
     """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:

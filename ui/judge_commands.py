@@ -76,7 +76,8 @@ def _show_power(needed: list[dict[str, Any]], difference: float, as_json: bool) 
     if as_json:
         print_json({"difference": difference, "needed": needed})
         return
-    table(f"Questions that show a difference of {difference:g} in 80 % of studies", ["score", "pair", "asked", "needed"],
+    table(f"Questions that show a difference of {difference:g} in 80 % of studies",
+          ["score", "pair", "asked", "needed"],
           [[one["score"], f"{one['left']} − {one['right']}".strip(" −") or "not evaluated yet: a wide guess",
             str(one["asked"]), f"{one['needed']:,}"] for one in needed])
 
