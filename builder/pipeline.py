@@ -102,7 +102,7 @@ def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
     file = work / "rows.json"
     if not file.exists():
         retriever = open_retriever(brand, passages) if passages else None
-        made = mix(brand, workspace.examples, retriever, _base_replies(workspace, brand), tick)
+        made = mix(brand, workspace.examples, retriever, base_replies(workspace, brand), tick)
         pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
         work.mkdir(parents=True, exist_ok=True)
         write_json(file, {"rows": [asdict(row) for row in made.rows], "pairs": [asdict(pair) for pair in pairs],
@@ -113,7 +113,7 @@ def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
             [Preference(Row(**pair["chosen"]), Row(**pair["rejected"])) for pair in kept["pairs"]])
 
 
-def _base_replies(workspace: Workspace, brand: Brand) -> Answer:
+def base_replies(workspace: Workspace, brand: Brand) -> Answer:
     """What the base model says by itself."""
     engine = remembering(workspace, brand, None)
     return lambda asked: [made.text for made in at_once(engine, asked, False, Decoding(REPLAY_TOKENS))]

@@ -11,7 +11,7 @@ import typer
 
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import unwritable
-from ui import build_commands, judge_commands
+from ui import build_commands, judge_commands, question_commands
 from ui.build_commands import Folder, Json, print_json
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def new(folder: Folder, template: Annotated[str, typer.Option(help="Which worksp
 
 for command in (build_commands.audit, build_commands.plan, build_commands.build, build_commands.index,
                 build_commands.train, judge_commands.check, judge_commands.evaluate,
-                judge_commands.ablate):
+                judge_commands.ablate, question_commands.questions):
     app.command()(command)
 
 

@@ -56,19 +56,19 @@ def quantities(text: str) -> dict[Quantity, str]:
     rarely says which. English words; figures anywhere.
     """
     found: dict[Quantity, str] = {}
-    for quantity, start, end in _read(text):
+    for quantity, start, end in spans(text):
         found.setdefault(quantity, text[start:end].strip(" .,;"))
     return found
 
 
 def rest(text: str) -> str:
     """The text without its amounts, times, days and dates: what they are said of."""
-    for _, start, end in _read(text):
+    for _, start, end in spans(text):
         text = text[:start] + " " * (end - start) + text[end:]
     return text
 
 
-def _read(text: str) -> list[tuple[Quantity, int, int]]:
+def spans(text: str) -> list[tuple[Quantity, int, int]]:
     """Each quantity and where it stands, by kind; what one reader took, such as the 5 of 5 pm, is no other's."""
     text = text.translate(_LOWER)
     found = []

@@ -1,0 +1,182 @@
+"""Documents to drafts of questions, which count only once a person has accepted them."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from builder.render import Message
+from builder.scoring.facts import content_words
+from builder.scoring.quantities import MONTHS, Quantity, spans
+from builder.workspace import Workspace
+from knowledge.documents import Document, read_documents
+from knowledge.errors import UserError
+from knowledge.files import hash_bytes, read_json, write_json, write_text
+from knowledge.passages import Passage, about_tokens, split
+from knowledge.sentences import sentences
+
+LONGEST, SHORTEST = 30, 5
+"""Words of a sentence that makes a question: shorter ones say too little, longer ones ask too much."""
+FEWEST = 6
+"""Words of a question, below which its heading is put before it."""
+ALIKE = 0.6
+"""The share of content words in common, Jaccard's, from which two questions are the same."""
+REWORD = "Ask the same question in other words. Write one question only.\n\n"
+_TIMES = ("second", "minute", "hour", "day", "week", "month", "year")
+_LENGTHS = ("kilometre", "metre", "centimetre", "millimetre", "mile", "inch", "foot")
+_ASKS = {"pound": "how much", "euro": "how much", "dollar": "how much", "penny": "how much", "cent": "how much",
+         "crown": "how much", "franc": "how much", "percent": "what percentage", "clock": "what time",
+         "weekday": "which day", **dict.fromkeys(_TIMES, "how long"), **dict.fromkeys(_LENGTHS, "what length"),
+         **dict.fromkeys(("gram", "kilogram"), "what weight"), **dict.fromkeys(MONTHS, "which date")}
+"""What stands in a question for a quantity of this unit; "how many" and the unit for all others."""
+_SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+          "seventeen eighteen nineteen twenty").split()
+_LEANS = re.compile(r"(?:it|they|he|she|this|that|these|those|both|such|there|here|its|their|his|her)\b", re.IGNORECASE)
+_CUT = re.compile(r"[,;:]\s| and | but ")
+"""Where a question ends early: what comes after its quantity seldom belongs to it."""
+_MARKUP = re.compile(r"[|`#*_<>\[\]{}]|https?:")
+
+Reword = Callable[[list[list[Message]]], list[str]]
+"""Conversations to a model's replies."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A question as questions.jsonl would hold it."""
+
+    question: str
+    answer: str
+    facts: tuple[tuple[str, ...], ...]
+    source: str
+    offset: int
+    group: str
+    paraphrases: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What it is known by once it was refused: where its fact stands."""
+        return hash_bytes(self.source, str(self.offset), self.facts[0][0])[:16]
+
+
+def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> list[Draft]:
+    """At most `count` drafts, spread over the documents: each asks for the one amount, time or date of a sentence.
+
+    None that was refused before, none that is like a question that is there already, and none that is like a question
+    of a training example, which an adapter has seen. With `reword` a model offers other wordings, of which those are
+    kept that ask for as much and give nothing away. UserError where there are no documents.
+    """
+    documents, _ = read_documents(workspace.folder)
+    if not documents:
+        raise UserError(f"{workspace.folder / 'documents'}: holds nothing to ask about; add files")
+    known = [set(content_words(text)) for text in (
+        *(question.question for question in workspace.questions),
+        *(example.question for example in workspace.examples))]
+    refused = set(_refused(workspace))
+    made: list[Draft] = []
+    for one in _spread([one for document in documents for one in _drafts(document)]):
+        words = set(content_words(one.question))
+        if one.key in refused or any(_alike(words, other) for other in known):
+            continue
+        known.append(words)
+        made.append(one)
+        if len(made) == count:
+            break
+    return _reworded(made, reword) if reword else made
+
+
+def accept(workspace: Workspace, one: Draft) -> None:
+    """Add a draft, as it is or as a person edited it, to questions.jsonl; what stands there stays as it is.
+
+    UserError where it is like a training example: an adapter has seen that, so it can't judge.
+    """
+    words = set(content_words(one.question))
+    for example in workspace.examples:
+        if _alike(words, set(content_words(example.question))):
+            raise UserError(f"{one.question}: is like the example on line {example.line}, which training sees; ask "
+                            "something else")
+    file = workspace.folder / "questions.jsonl"
+    row: dict[str, Any] = asdict(one) | {"answerable": True}
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    write_text(file, before + ("" if not before or before.endswith("\n") else "\n")
+               + json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def refuse(workspace: Workspace, one: Draft) -> None:
+    """Never offer a draft again."""
+    write_json(workspace.built / "refused.json", sorted({*_refused(workspace), one.key}))
+
+
+def _refused(workspace: Workspace) -> list[str]:
+    file = workspace.built / "refused.json"
+    return list(read_json(file)) if file.exists() else []
+
+
+def _drafts(document: Document) -> Iterator[Draft]:
+    """A draft for each sentence of a document that states one quantity and stands on its own."""
+    for passage in split(document, about_tokens):
+        for start, end in sentences(passage.text):
+            sentence = " ".join(passage.text[start:end].split())
+            found = spans(sentence)
+            words = sentence.split()
+            if len(found) != 1 or not SHORTEST <= len(words) <= LONGEST or _MARKUP.search(sentence):
+                continue
+            yield _asked(sentence, found[0], passage, passage.start + start)
+
+
+def _asked(sentence: str, found: tuple[Quantity, int, int], passage: Passage, offset: int) -> Draft:
+    """The sentence with its quantity asked for, under its heading where it leans on what stands before it."""
+    (unit, _), start, end = found
+    said = sentence[start:end].strip(" .,;")
+    asks = _ASKS.get(unit, f"how many {unit}s")
+    rest = _CUT.split(sentence[start + len(sentence[start:end].rstrip(" .,;")):], maxsplit=1)[0]
+    body = (sentence[:start] + asks + rest).rstrip(" .!;:,") + "?"
+    heading = passage.heading.split(" > ")[-1].rstrip("?")
+    leans = _LEANS.match(sentence) or len(body.split()) < FEWEST
+    question = f"{heading}: {body}" if leans and heading else body
+    return Draft(question[0].upper() + question[1:], sentence, (_spellings(said),), passage.document, offset,
+                 passage.heading or passage.document)
+
+
+def _spellings(said: str) -> tuple[str, ...]:
+    """A quantity as it stands, and with its number in figures or in words where it is a small one."""
+    number = re.search(r"\b(?:\d+|" + "|".join(_SMALL) + r")\b(?!-)", said, re.IGNORECASE)
+    if not number:
+        return (said,)
+    word = number.group().lower()
+    other = _SMALL[int(word)] if word.isdigit() and int(word) < len(_SMALL) else (
+        str(_SMALL.index(word)) if word in _SMALL else "")
+    plain = said[:number.start()].strip() == "" and not re.search(r"\d[.,:]\d", said)
+    return (said, said[:number.start()] + other + said[number.end():]) if other and plain else (said,)
+
+
+def _spread(drafts: Sequence[Draft]) -> Iterator[Draft]:
+    """All drafts, each heading's first before any heading's second; the headings in an order that is the same again."""
+    groups: dict[tuple[str, str], list[Draft]] = {}
+    for one in drafts:
+        groups.setdefault((one.source, one.group), []).append(one)
+    order = sorted(groups)
+    random.Random(0).shuffle(order)
+    for round_number in range(max(map(len, groups.values()), default=0)):
+        yield from (groups[name][round_number] for name in order if round_number < len(groups[name]))
+
+
+def _alike(words: set[str], others: set[str]) -> bool:
+    return bool(words | others) and len(words & others) / len(words | others) >= ALIKE
+
+
+def _reworded(drafts: Sequence[Draft], reword: Reword) -> list[Draft]:
+    """The drafts with a model's other wording, where that is a question like it and gives nothing away."""
+    replies = reword([[{"role": "user", "content": REWORD + one.question}] for one in drafts])
+    return [replace(one, paraphrases=(said,)) if (said := _usable(one, reply)) else one
+            for one, reply in zip(drafts, replies, strict=True)]
+
+
+def _usable(one: Draft, reply: str) -> str:
+    line = next(iter(reply.strip().splitlines()), "").strip(' "“”')
+    words, wanted = set(content_words(line)), set(content_words(one.question))
+    shares = len(words & wanted) / max(1, len(wanted))
+    gives_away = any(content_words(spelling) and set(content_words(spelling)) <= words for spelling in one.facts[0])
+    return line if line.endswith("?") and line.count("?") == 1 and shares >= 0.4 and line.casefold() != one.question.casefold() \
+        and not gives_away else ""

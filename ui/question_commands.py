@@ -1,0 +1,73 @@
+"""The command that drafts questions, for a person to accept, edit or refuse one by one."""
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from builder.workspace import Workspace
+from ui.build_commands import Folder, Json, print_json
+
+if TYPE_CHECKING:
+    from builder.drafts import Draft
+
+
+def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
+              reword: Annotated[bool, typer.Option(help="Let the base model offer another wording of each.")] = False,
+              as_json: Json = False) -> None:
+    """Draft questions from the documents; each counts only once you have accepted it."""
+    from builder.drafts import accept, draft, refuse
+    from builder.pipeline import base_replies
+    from knowledge.errors import UserError
+    from ui.terminal import say, show
+
+    workspace = Workspace(folder)
+    drafts = draft(workspace, count, base_replies(workspace, workspace.brand) if reword else None)
+    if as_json:
+        print_json({"drafts": [asdict(one) for one in drafts]})
+        return
+    accepted = 0
+    for number, one in enumerate(drafts, 1):
+        _show(number, len(drafts), one)
+        answer = _ask("[a]ccept, [e]dit, [r]efuse, [s]kip, [q]uit")
+        if answer.startswith("q"):
+            break
+        if answer.startswith("e"):
+            one, answer = _edited(one), "a"
+        if answer.startswith("a"):
+            try:
+                accept(workspace, one)
+                accepted += 1
+            except UserError as error:
+                say(f"left out: {error}")
+        elif answer.startswith("r"):
+            refuse(workspace, one)
+    if not drafts:
+        show("nothing left to draft: every sentence with an amount, a time or a date is asked for, or was refused")
+    say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
+
+
+def _show(number: int, total: int, one: "Draft") -> None:
+    from ui.terminal import show
+
+    show(f"{number} of {total}  {one.question}")
+    show(f"   fact    {' | '.join(one.facts[0])}")
+    show(f"   stands  {one.source}, {one.group}: {one.answer}")
+    for said in one.paraphrases:
+        show(f"   or      {said}")
+
+
+def _edited(one: "Draft") -> "Draft":
+    """The draft with what a person writes in place of question and fact; an empty line keeps it."""
+    question = _ask("question (Enter keeps it)") or one.question
+    fact = _ask("fact, spellings apart by | (Enter keeps it)")
+    spellings = tuple(said.strip() for said in fact.split("|") if said.strip())
+    return replace(one, question=question, facts=(spellings,) if spellings else one.facts)
+
+
+def _ask(what: str) -> str:
+    """One line from the person; the end of input means to quit."""
+    try:
+        return input(f"{what}: ").strip()
+    except EOFError:
+        return "q"
