@@ -74,10 +74,11 @@ def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> lis
         *(question.question for question in workspace.questions),
         *(example.question for example in workspace.examples))]
     refused = set(_refused(workspace))
+    asked = {(question.source, question.offset) for question in workspace.questions}
     made: list[Draft] = []
     for one in _spread([one for document in documents for one in _drafts(document)]):
         words = set(content_words(one.question))
-        if one.key in refused or any(_alike(words, other) for other in known):
+        if one.key in refused or (one.source, one.offset) in asked or any(_alike(words, other) for other in known):
             continue
         known.append(words)
         made.append(one)
@@ -178,5 +179,5 @@ def _usable(one: Draft, reply: str) -> str:
     words, wanted = set(content_words(line)), set(content_words(one.question))
     shares = len(words & wanted) / max(1, len(wanted))
     gives_away = any(content_words(spelling) and set(content_words(spelling)) <= words for spelling in one.facts[0])
-    return line if line.endswith("?") and line.count("?") == 1 and shares >= 0.4 and line.casefold() != one.question.casefold() \
-        and not gives_away else ""
+    other = line.casefold() != one.question.casefold()
+    return line if line.endswith("?") and line.count("?") == 1 and shares >= 0.4 and other and not gives_away else ""

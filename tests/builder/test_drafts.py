@@ -79,6 +79,8 @@ def test_an_accepted_draft_is_a_question_and_leaves_the_others_as_they_are(lamps
     assert (made.question, made.facts, made.source, made.offset, made.answerable) == (
         one.question, one.facts, one.source, one.offset, True)
     assert one not in draft(Workspace(lamps), 20)
+    (lamps / "questions.jsonl").write_text(json.dumps({"question": "How?", "source": one.source, "offset": one.offset}))
+    assert one not in draft(Workspace(lamps), 20)
 
 
 def test_a_question_like_a_training_example_is_never_accepted(lamps):
@@ -92,7 +94,8 @@ def test_a_question_like_a_training_example_is_never_accepted(lamps):
     ("How much does a new shade cost with its fitting?", True),
     ('"What is the cost of a new shade, fitting and all?"\nSure', True),
     ("A new shade costs how much with its fitting?", False), ("It costs a lot.", False),
-    ("Is it £14.60 for a new shade?", False), ("Who are you?", False), ("", False), ("New shade cost? Fitting cost?", False)])
+    ("Is it £14.60 for a new shade?", False), ("Who are you?", False), ("", False),
+    ("New shade cost? Fitting cost?", False)])
 def test_other_wordings_ask_for_as_much_and_give_nothing_away(lamps, reply, kept):
     (one,) = [one for one in draft(Workspace(lamps), 20, lambda asked: [reply] * len(asked)) if "shade" in one.question]
     assert bool(one.paraphrases) == kept
