@@ -49,14 +49,14 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
         settings.model_dump(), versions, device, [asdict(row) for row in (*learnt, *judged)],
         [asdict(pair) for pair in pairs])))
     model = model.to(device)
-    epoch, apart = math.ceil(len(learnt) / settings.batch), _apart(pairs)
+    epoch = math.ceil(len(learnt) / settings.batch)
     trials = epoch * len(RATES) if settings.learning_rate == "auto" and judged else 0
     rows_end = trials + epoch * settings.epochs
-    whole = rows_end + math.ceil((len(pairs) - len(apart)) / settings.batch) * settings.preference_epochs
+    whole = rows_end + math.ceil((len(pairs) - len(_apart(pairs))) / settings.batch) * settings.preference_epochs
     rate, tried = _rate(model, learnt, judged, settings, work, key, _within(tick, 0, whole), every)
     run = _run(settings, settings.epochs, rate)
     record = fit(model, learnt, judged, run, work / "rows", key, _within(tick, trials, whole), every=every)
-    preferred = _prefer(model, pairs, apart, settings, record["dtype"], work / "preferences", key,
+    preferred = _prefer(model, pairs, settings, record["dtype"], work / "preferences", key,
                         _within(tick, rows_end, whole), every)
     kinds = sorted({row.kind for row in (*rows, *held_out)})
     made = {"base": json.loads(identity), "settings": settings.model_dump(), "versions": versions, "device": device,
@@ -120,11 +120,12 @@ def _apart(pairs: Sequence[Pair]) -> Sequence[Pair]:
     return pairs[::8] if len(pairs) >= 16 else []
 
 
-def _prefer(model: Any, pairs: Sequence[Pair], apart: Sequence[Pair], settings: Training, dtype: str, work: Path,
-            key: str, tick: Tick, every: float) -> dict[str, Any] | None:
-    """Learn the preferences but those kept `apart`, which are measured; None without any."""
+def _prefer(model: Any, pairs: Sequence[Pair], settings: Training, dtype: str, work: Path, key: str, tick: Tick,
+            every: float) -> dict[str, Any] | None:
+    """Learn the preferences but those kept apart, which are measured; None without any."""
     if not pairs:
         return None
+    apart = _apart(pairs)
     learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not apart]
     computing = Computing(model, DTYPES[dtype], settings.frozen_layers)
     before = _preferred(computing, apart or learnt)

@@ -28,7 +28,8 @@ def test_a_build_makes_every_part_and_a_release(built):
     assert state.index and state.adapter and state.evaluation
     assert {"adapter.gguf", "adapter_model.safetensors", "adapter_config.json", "training.json"} <= {
         file.name for file in state.adapter.iterdir()}
-    assert {"report.json", "report.html", "report.md"} == {file.name for file in state.evaluation.iterdir()}
+    assert {"report.json", "report.html", "report.md", "report.csv", "report.junit.xml"} == {
+        file.name for file in state.evaluation.iterdir()}
     assert release.names(built) == ["r001"]
     report = built.report()
     assert list(report["systems"]) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
