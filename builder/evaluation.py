@@ -58,29 +58,21 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     start = time.perf_counter()
     learned = habits(fixed_from)
     fixed = tuple(dict.fromkeys((*assistant.brand.voice.required, *learned.phrases)))
+    apart = {example.line for example in voice_examples}
+    trained = [example for example in fixed_from if example.line not in apart]
     taught = voice_examples if len(voice_examples) >= FEWEST_REPLIES else []
     asked = [arm for arm in arms if arm.name != STUFFED and (untaught or arm.name != UNTAUGHT)]
-    wordings = [(place, wording) for place, question in enumerate(questions)
-                for wording in question.paraphrases] if paraphrases else []
-    asking = Asking(assistant, tick, len(taught) + len(questions) * (len(assistant.systems) + len(asked))
-                    + len(wordings) * len(assistant.systems))
+    count = sum(1 + len(question.paraphrases) * paraphrases for question in questions)
+    asking = Asking(assistant, tick, len(taught) + count * len(assistant.systems) + len(questions) * len(asked))
     base = next(system for system in assistant.systems if not system.tuned and not system.retrieves)
     untuned = asking.ask(base, [(example.question, example.history) for example in taught], "voice")
     voice = fit_voice([example.reply for example in taught], [reply.text for reply in untuned], fixed,
                       assistant.brand.training.seed)
-    replies: dict[str, list[Reply]] = {system.name: [] for system in assistant.systems}
-    reworded: list[dict[str, list[Reply]]] = [{} for _ in questions]
-    for system in sorted(assistant.systems, key=lambda system: system.tuned):
-        replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
-        again = asking.ask(system, [(wording, ()) for _, wording in wordings], f"{system.name}, in other words")
-        for (place, _), reply in zip(wordings, again, strict=True):
-            reworded[place].setdefault(system.name, []).append(reply)
-    apart = {example.line for example in voice_examples}
-    trained = [example for example in fixed_from if example.line not in apart]
+    replies, reworded = _by_systems(asking, assistant.systems, questions, paraphrases)
     for arm in sorted(asked, key=lambda arm: (arm.name == UNTAUGHT, arm.system.tuned)):
-        replies[arm.name] = asking.ask(arm.system, [(question.question, ()) for question in questions], arm.name, [
-            given(arm, question, assistant.retriever, trained) for question in questions],
-            untaught if arm.name == UNTAUGHT else None)
+        more = [given(arm, question, assistant.retriever, trained) for question in questions]
+        replies[arm.name] = asking.ask(arm.system, [(question.question, ()) for question in questions], arm.name, more,
+                                       untaught if arm.name == UNTAUGHT else None)
     if any(arm.name == STUFFED for arm in arms):
         replies[STUFFED] = [stuffed(reply, learned, assistant.brand.voice.required) for reply in replies["rag-only"]]
     copies = Copies([example.reply for example in trained], fixed)
@@ -101,6 +93,21 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
+
+
+def _by_systems(asking: "Asking", systems: Sequence[System], questions: Sequence[Question],
+                paraphrases: bool) -> tuple[dict[str, list[Reply]], list[dict[str, list[Reply]]]]:
+    """Each system's replies in order; and for each question its replies to it in other words, if those are asked."""
+    wordings = [(place, wording) for place, question in enumerate(questions)
+                for wording in question.paraphrases] if paraphrases else []
+    replies: dict[str, list[Reply]] = {system.name: [] for system in systems}
+    reworded: list[dict[str, list[Reply]]] = [{} for _ in questions]
+    for system in sorted(systems, key=lambda system: system.tuned):
+        replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
+        again = asking.ask(system, [(wording, ()) for _, wording in wordings], f"{system.name}, in other words")
+        for (place, _), reply in zip(wordings, again, strict=True):
+            reworded[place].setdefault(system.name, []).append(reply)
+    return replies, reworded
 
 
 def power(report: Mapping[str, Any] | None, difference: float) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from ui.theme import SYSTEM_COLOURS, VERDICT_COLOURS
+from ui.theme import OTHER_COLOUR, SYSTEM_COLOURS, VERDICT_COLOURS
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW = 46
@@ -18,14 +18,16 @@ def written(value: float | None, unit: str) -> str:
         return "–"
     if unit == "share":
         return f"{value:.0%}"
-    return f"{value:.1f} s" if unit == "seconds" else f"{value:.0f}"
+    if unit == "points":
+        return f"{value:+.2f}"
+    return f"{value:.1f} s" if unit == "seconds" else f"{value:.1f}" if unit == "grade" else f"{value:.0f}"
 
 
 def change(value: float | None, unit: str) -> str:
     """A difference with its sign; one of shares is in percentage points, and a dash stands for none."""
     if value is None:
         return "–"
-    return f"{100 * value:+.0f}" if unit == "share" else f"{value:+.1f}"
+    return f"{100 * value:+.0f}" if unit == "share" else f"{value:+.2f}" if unit == "points" else f"{value:+.1f}"
 
 
 def label(difference: dict[str, Any]) -> str:
@@ -48,7 +50,8 @@ def systems_chart(report: dict[str, Any], score: str) -> Chart | None:
                    axis=alt.Axis(format="%", tickCount=5) if unit == "share" else alt.Axis(tickCount=5))
     tips = [alt.Tooltip("name:N", title="system"), alt.Tooltip("figure:N", title="value"),
             alt.Tooltip("n:Q", title="questions")]
-    return alt.layer(*_dots(rows, across, SYSTEM_COLOURS, tips))
+    colours = {row["kind"]: SYSTEM_COLOURS.get(row["kind"], OTHER_COLOUR) for row in rows}
+    return alt.layer(*_dots(rows, across, colours, tips))
 
 
 def differences_chart(differences: list[dict[str, Any]], unit: str) -> Chart:

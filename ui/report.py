@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from builder.report import told_apart_line
 from ui.charts import change, coverage_chart, differences_chart, label, reliability_chart, systems_chart, written
 from ui.session import workspace
 from ui.show import ability, command, plain
@@ -13,8 +14,11 @@ HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
           "nothing": ("no gain shown", ":material/remove_circle:", "gray"),
           "harmed": ("did harm", ":material/cancel:", "red"),
           "cannot tell": ("cannot tell yet", ":material/help:", "orange")}
-FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json")}
+FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
+         "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
+BESIDE = 4
+"""Replies side by side."""
 PICKS = ("all", "answerable", "unanswerable", "systems disagree")
 
 
@@ -32,6 +36,7 @@ def page() -> None:
     _charts(report)
     _table(report)
     _differences(report)
+    _failures(report)
     _retrieval(report.get("retrieval"))
     _browser(report)
 
@@ -114,6 +119,8 @@ def _table(report: dict[str, Any]) -> None:
         rows.append({"score": score["title"], **cells})
     _grid(rows)
     st.caption("In brackets: the 95% interval. A dash: not scored, which is not zero.")
+    if said := told_apart_line(report):
+        st.caption(plain(said))
     with st.expander("What each score means", icon=":material/help:", type="compact"):
         for score in report["scores"].values():
             st.text(f"{score['title']}: {_meaning(score)}", width="stretch")
@@ -156,6 +163,19 @@ def _differences(report: dict[str, Any]) -> None:
                "of comparisons; a difference below the smallest detectable would often go unseen.")
 
 
+def _failures(report: dict[str, Any]) -> None:
+    """How many replies of each system fell short for each cause."""
+    from builder.report_pictures import failures
+
+    found = failures(report)
+    if not found:
+        return
+    st.subheader("Why replies fell short", anchor=False)
+    _grid([{"cause": row["cause"], **dict(zip(report["systems"], row["counts"], strict=True)),
+            "meaning": row["meaning"]} for row in found])
+    st.caption("Each reply has one cause, the first that applies in this order.")
+
+
 def _primary(differences: list[dict[str, Any]], score: str) -> bool:
     return any(one["primary"] for one in differences if one["score"] == score)
 
@@ -178,9 +198,12 @@ def _browser(report: dict[str, Any]) -> None:
             st.text(row["answer"] or "none given", width="stretch")
         else:
             st.caption("The documents don't answer this; a system that looks things up should abstain.")
-    for column, (name, reply) in zip(st.columns(len(row["replies"])), row["replies"].items(), strict=True):
-        with column.container(border=True, height="stretch"):
-            _reply(name, reply)
+    replies = list(row["replies"].items())
+    for start in range(0, len(replies), BESIDE):
+        for column, (name, reply) in zip(st.columns(min(BESIDE, len(replies))), replies[start:start + BESIDE],
+                                         strict=False):
+            with column.container(border=True, height="stretch"):
+                _reply(name, reply, report.get("arms", {}))
     _scores(report, row)
 
 
@@ -190,13 +213,15 @@ def _picked(row: dict[str, Any], pick: str) -> bool:
     return pick == "all" or row["answerable"] == (pick == "answerable")
 
 
-def _reply(name: str, reply: dict[str, Any]) -> None:
-    """One system's reply and what it was shown."""
+def _reply(name: str, reply: dict[str, Any], arms: dict[str, str]) -> None:
+    """One system's reply, why it fell short if it did, and what it was shown."""
     st.markdown(f"**{plain(name)}**")
-    st.caption(ability(name))
+    st.caption(ability(name) or plain(arms.get(name, "")))
     st.text(reply["text"], width="stretch")
     if reply["abstained"]:
         st.badge("abstained", icon=":material/do_not_disturb_on:", color="orange")
+    if reply.get("cause"):
+        st.badge(plain(reply["cause"]), color="red")
     sure = "" if reply["probability"] is None else f" · answerable with probability {reply['probability']:.0%}"
     st.caption(f"{reply['seconds']:.1f} s · {reply['tokens']} tokens{sure}")
     if reply["sources"]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 ACCENTS = {"light": "#0b6e75", "dark": "#3fb8bf"}
 """Where the brand gives none."""
 BACKGROUNDS = {"light": "#ffffff", "dark": "#171614"}
+OTHER_COLOUR = "#5b6b7a"
+"""Of the experiment's further arms."""
 SYSTEM_COLOURS = {"prompt-only": "#8a8f98", "rag-only": "#2f7ed8", "fine-tune-only": "#e08a1e", "hybrid": "#8250c4"}
 """Told apart by colour-blind eyes too, and readable on both backgrounds; every chart names the systems as well."""
 VERDICT_COLOURS = {"better": "#1a8f5a", "worse": "#d1453b", "no difference shown": "#8a8f98"}
