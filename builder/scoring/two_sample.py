@@ -60,4 +60,4 @@ def told_apart(replies: Sequence[str], own: Sequence[str], topics: Sequence[str]
     ours, theirs = (random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
                     for count in wins.shape)
     low, high = np.percentile(((ours @ wins) * theirs).sum(1), [2.5, 97.5])
-    return Apart(float(wins.mean()), float(low), float(high), len(replies))
+    return Apart(float(wins.mean()), float(low), min(1.0, float(high)), len(replies))
