@@ -7,7 +7,7 @@ from typing import Any
 
 from builder.assistant import Assistant, open_retriever, system_named
 from builder.brand import Brand
-from builder.evaluation import Asking, scored
+from builder.evaluation import PRIMARY, Asking, scored
 from builder.judge import Judge, Row
 from builder.mix import fixed_phrases
 from builder.pipeline import NO_PASSAGES, fine_tuned
@@ -35,7 +35,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """What is changed in brand.yaml's training settings; frozen_layers as a share of the model's layers."""
 SCORES = ("facts", "tone", "facts_strict", "covers", "grounded", "words")
-PRIMARY = ("facts", "tone")
 SYSTEMS = ("fine-tune-only", "hybrid")
 
 

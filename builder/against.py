@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from builder.forgetting import compared
+from builder.evaluation import PRIMARY
+from builder.forgetting import compared, difference_told
 from builder.release import details
 from builder.verdict import FEWEST
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 from knowledge.files import read_json
 
-SCORES = ("facts", "tone")
 BEST = ("hybrid", "rag-only", "fine-tune-only", "prompt-only")
 """What a workspace answers with, if it is built."""
 
@@ -38,7 +38,7 @@ def against(workspace: Workspace, report: Report, release: str) -> dict[str, Any
     known = {row["question"]: row["replies"][old]["scores"] for row in earlier["rows"] if old in row["replies"]}
     rows = [row for row in report["rows"] if row["question"] in known and new in row["replies"]]
     scores: dict[str, Any] = {}
-    for score in SCORES:
+    for score in PRIMARY:
         pairs = [(known[row["question"]][score], row["replies"][new]["scores"][score], row["group"]) for row in rows]
         pairs = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
         enough = len({group for *_, group in pairs}) >= FEWEST
@@ -55,7 +55,6 @@ def told(found: dict[str, Any]) -> list[str]:
             lines.append(f"{score}: fewer than {FEWEST} groups of questions in common with {found['release']}")
             continue
         outcome = {"kept": "no worse", "forgot": "worse", "cannot tell": "whether it is worse cannot be told"}
-        lines.append(f"{score}: {one['after']:.2f}, {found['release']} had {one['before']:.2f} (difference "
-                     f"{one['difference']:+.2f}, 95 % interval {one['low']:+.2f} to {one['high']:+.2f}, margin "
-                     f"{one['margin']:.2f}): {outcome[one['outcome']]}")
+        lines.append(f"{score}: {one['after']:.2f}, {found['release']} had {one['before']:.2f} ("
+                     f"{difference_told(one)}): {outcome[one['outcome']]}")
     return lines

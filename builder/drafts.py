@@ -9,7 +9,7 @@ from typing import Any
 
 from builder.render import Message
 from builder.scoring.facts import content_words
-from builder.scoring.quantities import MONTHS, Quantity, spans
+from builder.scoring.quantities import MONTHS, SMALL, Quantity, spans
 from builder.workspace import Workspace
 from knowledge.documents import Document, read_documents
 from knowledge.errors import UserError
@@ -31,8 +31,7 @@ _ASKS = {"pound": "how much", "euro": "how much", "dollar": "how much", "penny":
          "weekday": "which day", **dict.fromkeys(_TIMES, "how long"), **dict.fromkeys(_LENGTHS, "what length"),
          **dict.fromkeys(("gram", "kilogram"), "what weight"), **dict.fromkeys(MONTHS, "which date")}
 """What stands in a question for a quantity of this unit; "how many" and the unit for all others."""
-_SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-          "seventeen eighteen nineteen twenty").split()
+_SMALL = [*SMALL, "twenty"]
 _LEANS = re.compile(r"(?:it|they|he|she|this|that|these|those|both|such|there|here|its|their|his|her)\b", re.IGNORECASE)
 _CUT = re.compile(r"[,;:]\s| and | but ")
 """Where a question ends early: what comes after its quantity seldom belongs to it."""

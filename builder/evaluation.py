@@ -232,11 +232,11 @@ def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Cal
     found = test(*values, groups)
     if not found:
         return
-    primary = score in PRIMARY and names not in AGAINST
     more = {"margin": margin, "p_worse": no_worse(found, margin), "p_apart": equivalent(found, margin),
-            "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))}
+            "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))
+            } if score in PRIMARY else {}
     yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
-           "primary": primary, "n": len(groups), **(more if score in PRIMARY else {})}
+           "primary": score in PRIMARY and names not in AGAINST, "n": len(groups), **more}
 
 
 def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:

@@ -25,6 +25,12 @@ CAUSES = {
 """The causes and what they mean, in the order in which a reply is tried for them."""
 
 
+def holds_facts(row: Mapping[str, Any], reply: Mapping[str, Any]) -> bool | None:
+    """Whether a reply says what the question's key or its reference answer says; None where neither tells."""
+    facts = reply["scores"].get("facts")
+    return None if facts is None else facts >= (1 if row["by"] == KEYED else HELD)
+
+
 def cause(row: Mapping[str, Any], reply: Mapping[str, Any]) -> str:
     """Why a reply fell short; "" where it did not, or nothing is known of what would have been right."""
     scores, right = reply["scores"], reply["found_right"]
@@ -32,7 +38,7 @@ def cause(row: Mapping[str, Any], reply: Mapping[str, Any]) -> str:
         return "" if reply["abstained"] else SHOULD_ABSTAIN
     if scores["facts"] is None:
         return ""
-    if scores["facts"] >= (1 if row["by"] == KEYED else HELD):
+    if holds_facts(row, reply):
         return UNWANTED if scores["unwanted"] else OFF_BRAND if scores["tone"] == 0 else ""
     if right is False:
         return NOT_RETRIEVED

@@ -162,12 +162,17 @@ def _all_told(parts: dict[str, dict[str, Any]], names: Sequence[str]) -> str:
     return "; ".join(f"{TITLES[name].lower()} {_told(parts[name])}" for name in names)
 
 
+def difference_told(part: dict[str, Any]) -> str:
+    """What `compared` found, in words: the difference, its interval and the margin."""
+    return (f"difference {part['difference']:+.2f}, 95 % interval {part['low']:+.2f} to {part['high']:+.2f}, margin "
+            f"{part['margin']:.2f}")
+
+
 def _told(part: dict[str, Any]) -> str:
     changed = f"{part['lost']} lost and {part['gained']} gained of {part['n']}, " if "lost" in part else ""
     unit = "" if part["unit"] == "share" else f" {part['unit']}"
-    return (f"{part['before']:.2f} before and {part['after']:.2f} after{unit} ({changed}difference "
-            f"{part['difference']:+.2f}, 95 % interval {part['low']:+.2f} to {part['high']:+.2f}, margin "
-            f"{part['margin']:.2f})")
+    return (f"{part['before']:.2f} before and {part['after']:.2f} after{unit} ({changed}"
+            f"{difference_told(part)})")
 
 
 def _replies(engine: Engine, asked: Sequence[Request], tuned: bool, tick: Tick) -> list[str]:

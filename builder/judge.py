@@ -80,6 +80,7 @@ SCORES = {
                      "included"),
 }
 
+
 @dataclass(frozen=True)
 class Judge:
     """Scores replies; the same yardstick for every system."""

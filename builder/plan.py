@@ -34,8 +34,8 @@ SEARCHED = 10
 evaluation find again."""
 JUDGING = 0.1
 """Seconds to score one question's replies and draw its share of the intervals."""
-REPLY_BYTES = 3_800
-"""Of one reply in the report's JSON and HTML, with its scores and evidence."""
+REPLY_BYTES = 6_300
+"""Of one reply in all files of the report, with its scores, evidence and passages."""
 GROWS = 2
 """Bytes of memory for each byte of an index on disk, as measured up to 100,000 passages."""
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from builder.failures import CAUSES, HELD, worst
-from builder.scoring.facts import KEYED
+from builder.failures import CAUSES, holds_facts, worst
 
 Report = dict[str, Any]
 SIZE, LEFT, BOTTOM = 300, 40, 36
@@ -52,8 +51,8 @@ def _wrong(row: Mapping[str, Any], reply: Mapping[str, Any]) -> bool | None:
     """Whether a reply is wrong; None where nothing tells."""
     if not row["answerable"]:
         return True
-    facts = reply["scores"].get("facts")
-    return None if facts is None else facts < (1 if row["by"] == KEYED else HELD)
+    right = holds_facts(row, reply)
+    return None if right is None else not right
 
 
 def _across(share: float | None) -> float | None:

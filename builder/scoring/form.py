@@ -22,12 +22,17 @@ def words(text: str) -> Score:
     return Score(float(count), f"{count} words")
 
 
+def word_runs(text: str, length: int) -> list[tuple[str, ...]]:
+    """All stretches of so many words in a row, in order; words are compared without case and punctuation."""
+    words = re.findall(r"\w+", plain(text))
+    return [tuple(words[start:start + length]) for start in range(len(words) - length + 1)]
+
+
 def repeats(text: str, finish: str) -> Score:
     """The share of the reply's runs of four words that stand earlier in it; 1 when it was stopped as a loop."""
     if finish == "loop":
         return Score(1.0, "stopped because it looped")
-    said = re.findall(r"\w+", plain(text))
-    runs = [tuple(said[start : start + RUN]) for start in range(len(said) - RUN + 1)]
+    runs = word_runs(text, RUN)
     again = len(runs) - len(set(runs))
     return Score(again / len(runs) if runs else 0.0, f"{again} of {len(runs)} runs of {RUN} words repeat")
 
@@ -50,5 +55,4 @@ class Copies:
         return Score(len(copied) / len(runs), said + (f": “{' '.join(copied[0])}”" if copied else ""))
 
     def _runs(self, text: str) -> list[tuple[str, ...]]:
-        words = re.findall(r"\w+", plain(without(text, self._fixed)))
-        return [tuple(words[start:start + COPIED]) for start in range(len(words) - COPIED + 1)]
+        return word_runs(without(text, self._fixed), COPIED)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 Quantity = tuple[str, str]
 """Unit and value, such as ("pound", "7.9"), ("clock", "7:30"), ("weekday", "monday"), ("december", "24")."""
 
-_SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
           "seventeen eighteen nineteen").split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _ORDINAL = ("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
             "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth").split()
-_WORDS = {word: value for value, word in enumerate(_SMALL)} | {ten: 10 * at for at, ten in enumerate(_TENS, 2)}
-_WORDS |= {f"{ten}{joint}{_SMALL[one]}": 10 * at + one for at, ten in enumerate(_TENS, 2) for one in range(1, 10)
+_WORDS = {word: value for value, word in enumerate(SMALL)} | {ten: 10 * at for at, ten in enumerate(_TENS, 2)}
+_WORDS |= {f"{ten}{joint}{SMALL[one]}": 10 * at + one for at, ten in enumerate(_TENS, 2) for one in range(1, 10)
            for joint in "- "}
 _RANKS = {word: value for value, word in enumerate(_ORDINAL, 1)} | {"thirtieth": 30, "thirty-first": 31}
 _RANKS |= {f"twenty-{_ORDINAL[one]}": 21 + one for one in range(9)}
@@ -39,7 +39,7 @@ _AMOUNT = re.compile(rf"(?<![\w.,:])(?<!hundred )(?<!hundred and )(?<!thousand )
                      rf"(?: ?(?:to|or|and|-|–) ?({_ANY}))?[ -]?(%|(?:(?:working|business|full|whole|"
                      rf"more|calendar|clear|extra) )?(?:{_UNIT})\b)(?: ({_ANY})(?! ?(?:{_UNIT})\b))?")
 _CLOCK = re.compile(r"\b(half|(?:a )?quarter|(?:five|ten|twenty|twenty-five)(?= past)) (past|to) "
-                    rf"({'|'.join(_SMALL[1:13])})\b"
+                    rf"({'|'.join(SMALL[1:13])})\b"
                     rf"|(?<![\d.:,£€$])(\d{{1,2}})[:.]([0-5]\d)(?![\d:.]|\d) ?([ap]\.?m\b\.?)?"
                     rf"|(?<![\d.:,£€$])\b({_ANY}) ?([ap]\.?m\b|o['’]clock)")
 _DAYS = re.compile(rf"\b({'|'.join(WEEKDAYS)})s?\b(?: ?(to|until|till|-|–|through) ({'|'.join(WEEKDAYS)})s?\b)?")

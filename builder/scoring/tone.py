@@ -116,10 +116,7 @@ def fit_voice(positives: Sequence[str], negatives: Sequence[str], fixed_phrases:
     masked, so that neither a catch-phrase nor a topic decides. Where both sides answer the same questions
     in the same order, both replies to a question are in one fold.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
-    from sklearn.pipeline import make_pipeline
 
     phrases = tuple(fixed_phrases)
     if min(len(positives), len(negatives)) < FEWEST_REPLIES:
@@ -131,9 +128,7 @@ def fit_voice(positives: Sequence[str], negatives: Sequence[str], fixed_phrases:
     for fold in range(max(folds) + 1):
         inside = [place for place, other in enumerate(folds) if other == fold]
         outside = [place for place, other in enumerate(folds) if other != fold]
-        model = make_pipeline(
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), lowercase=False, sublinear_tf=True),
-            LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))
+        model = manner_classifier()
         model.fit([texts[place] for place in outside], [labels[place] for place in outside])
         for place, probability in zip(inside, model.predict_proba([texts[place] for place in inside])[:, 1],
                                       strict=True):
@@ -141,6 +136,17 @@ def fit_voice(positives: Sequence[str], negatives: Sequence[str], fixed_phrases:
         models.append(model)
     return VoiceClassifier(float(roc_auc_score(labels, probabilities)), phrases, tuple(models),
                            tuple(dict(zip(texts, folds, strict=True)).items()))
+
+
+def manner_classifier() -> Any:
+    """An unfitted classifier of texts by their characters in runs of 3 to 5, so that manner counts more than matter."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), lowercase=False, sublinear_tf=True),
+        LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))
 
 
 def mask(text: str, fixed_phrases: Sequence[str]) -> str:

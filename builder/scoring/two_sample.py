@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder.scoring.tone import mask
+from builder.scoring.tone import manner_classifier, mask
 
 FEWEST = 20
 """Replies on each side; a classifier learnt from fewer says nothing."""
@@ -32,10 +32,7 @@ def told_apart(replies: Sequence[str], own: Sequence[str], topics: Sequence[str]
     tells. Over-styled replies are told apart as well as flat ones: the best value is 0.5, not 0. The interval is the
     bootstrap over replies of either side. None with fewer than FEWEST of either.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
-    from sklearn.pipeline import make_pipeline
 
     if min(len(replies), len(own)) < FEWEST or len({*topics, *own_topics}) < FOLDS:
         return None
@@ -46,9 +43,7 @@ def told_apart(replies: Sequence[str], own: Sequence[str], topics: Sequence[str]
     for known, unknown in folds:
         if len(set(labels[known])) < 2:
             continue
-        model = make_pipeline(
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), lowercase=False, sublinear_tf=True),
-            LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))
+        model = manner_classifier()
         try:
             model.fit(texts[known], labels[known])
         except ValueError:  # nothing is left of any reply but fixed phrases

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from builder.scoring import Score, places, plain, without
+from builder.scoring.form import word_runs
 
 RUN = 8
 """Words of the prompt in a row, from which on a reply leaks it; examples hold shorter ones by chance."""
@@ -41,7 +42,5 @@ def _found(reply: str, banned: Sequence[str], prompt: str, fixed_phrases: Sequen
 
 def shared_run(text: str, other: str, length: int) -> str:
     """The first `length` words in a row that stand in both texts, or nothing."""
-    words, others = (re.findall(r"\w+", plain(one)) for one in (text, other))
-    known = {tuple(others[start:start + length]) for start in range(len(others) - length + 1)}
-    return next((" ".join(words[start:start + length]) for start in range(len(words) - length + 1)
-                 if tuple(words[start:start + length]) in known), "")
+    known = set(word_runs(other, length))
+    return next((" ".join(run) for run in word_runs(text, length) if run in known), "")
