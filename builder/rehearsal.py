@@ -152,37 +152,44 @@ def _replay(workspace: Workspace) -> tuple[Answer, float]:
 def _answers(workspace: Workspace, adapter: Path | None, retriever: Retriever | None) -> dict[str, Any]:
     """Reading and speaking, with as many replies at once as an evaluation makes; without the adapter, then with it.
 
-    The prompts are those of examples: with passages where there are any, and without. The first round ends after one
-    token, so it is all reading; the second round's prompts are still known to the engine, so it is all speaking.
+    The prompts are those of examples: with passages where there are any, and without.
     """
     brand = workspace.brand
     start = time.perf_counter()
     engine = open_engine(brand, adapter, SLOTS)
     opened = time.perf_counter() - start
-    asked = [example.question for example in workspace.examples[:SLOTS]] or ["What can you tell me?"]
+    asked = [example.question for example in workspace.examples[:3 * SLOTS]] or ["What can you tell me?"]
     plain = [render(brand, question, []) for question in asked]
     full = [render(brand, question, [(one.passage.heading, one.passage.shown) for one in
                                      retriever.index.search(question, retriever.count)])
             for question in asked] if retriever else plain
-    made = {"open": opened, "plain": _own_tokens(workspace, plain), "full": _own_tokens(workspace, full),
-            "untuned": _paces(engine, full, False, brand.model.reply_tokens), "tuned": None}
+    made: dict[str, Any] = {"open": opened, "plain": _own_tokens(workspace, plain),
+                            "full": _own_tokens(workspace, full)}
+    made |= {"untuned": _paces(engine, full, made["full"], False, brand.model.reply_tokens), "tuned": None}
     if adapter:
-        made["tuned"] = _paces(engine, plain, True, SPOKEN)
+        made["tuned"] = _paces(engine, plain, made["plain"], True, SPOKEN)
         made["tuned_reply"] = _reply_tokens(workspace)
     return made | {"memory_bytes": peak_memory()}
 
 
-def _paces(engine: Engine, prompts: Sequence[list[Message]], tuned: bool, most: int) -> dict[str, float]:
-    """Seconds for each token read and each token said, and the mean tokens of a reply."""
-    def ask(tokens: int) -> tuple[list[Generated], float]:
+def _paces(engine: Engine, prompts: Sequence[list[Message]], own: float, tuned: bool, most: int) -> dict[str, float]:
+    """Seconds for each token read and each token said, and the mean tokens of a reply.
+
+    A first prompt for each slot ends after one token, so it is all reading; that of the others, `own` tokens each
+    beside what they share with the first, is taken off the time of their replies. There are two for each slot, since
+    the last replies of a round have the machine for themselves, and an evaluation has one such end, not many.
+    """
+    def ask(asked: Sequence[list[Message]], tokens: int) -> tuple[list[Generated], float]:
         start = time.perf_counter()
-        made = list(at_once(engine, prompts, tuned, Decoding(tokens)))
+        made = list(at_once(engine, asked, tuned, Decoding(tokens)))
         return made, time.perf_counter() - start
 
-    first, reading = ask(1)
-    replies, speaking = ask(most)
+    first, reading = ask(prompts[:SLOTS], 1)
+    read = reading / sum(reply.prompt_tokens for reply in first)
+    others = prompts[SLOTS:]
+    replies, seconds = ask(others or prompts, most)
     said = sum(reply.tokens for reply in replies)
-    return {"read": reading / sum(reply.prompt_tokens for reply in first), "say": speaking / max(said, 1),
+    return {"read": read, "say": max(0.0, seconds - read * own * len(others)) / max(said, 1),
             "reply": said / len(replies)}
 
 

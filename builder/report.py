@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from builder import report_build, report_pictures
+from builder import report_build, report_costs, report_pictures
 from builder.report_retrieval import lines as retrieval_lines
 from builder.report_retrieval import section
 
@@ -73,7 +73,8 @@ def to_html(report: Report) -> str:
         differences=[chart for score in PRIMARY
                      if (chart := _differences_chart(report, pairs, score))],
         retrieval=section(report.get("retrieval")), tested=len(pairs), primary=pairs,
-        build=report_build.section(report.get("build")), told_apart=told_apart_line(report),
+        costs=report_costs.section(report), build=report_build.section(report.get("build")),
+        told_apart=told_apart_line(report),
         facts_tone=report_pictures.facts_against_tone(report), risks=report_pictures.risk_against_coverage(report),
         size=report_pictures.SIZE, left=report_pictures.LEFT, failures=report_pictures.failures(report),
         worst=report_pictures.worst_replies(report),
@@ -98,7 +99,7 @@ def to_markdown(report: Report) -> str:
     lines += _markdown_table(["Score", "Pair", "Difference", "95 % interval", "n", "p", "Detectable", "Verdict"],
                              differences)
     more = [*report_pictures.lines(report), *retrieval_lines(report.get("retrieval")),
-            *report_build.lines(report.get("build"))]
+            *report_costs.lines(report), *report_build.lines(report.get("build"))]
     lines += [_plain(line) if line.startswith("- ") else line for line in more]
     lines += ["", "## What the scores mean", ""]
     lines += [f"- **{_plain(one['title'])}**: {_plain(one['explanation'])}" for one in report["scores"].values()]

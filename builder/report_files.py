@@ -1,17 +1,38 @@
-"""A report for other programs: every reply as a line of CSV, and as a test of JUnit XML."""
+"""All files of a report: what people read, and for other programs CSV, JUnit XML, promptfoo and inspect."""
 
 import csv
 import io
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from builder import report as reporting
+from builder.harnesses import inspect, promptfoo
 from builder.judge import SCORES
+from builder.workspace import Workspace
+from knowledge.files import write_json, write_text
 
 Report = dict[str, Any]
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to hold (section 2.2)."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_report(workspace: Workspace, folder: Path, report: Report) -> None:
+    """Write a report into a folder in all forms."""
+    questions = workspace.questions
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", reporting.to_html(report))
+    write_text(folder / "report.md", reporting.to_markdown(report))
+    write_text(folder / "report.csv", to_csv(report))
+    write_text(folder / "report.junit.xml", to_junit(report))
+    write_text(folder / "promptfoo.json", promptfoo.config(report, questions, workspace.brand.abstain))
+    (folder / "inspect").mkdir(exist_ok=True)
+    write_text(folder / "inspect" / "questions.jsonl", inspect.samples(questions))
+    for place, system in enumerate(report["systems"]):
+        name = system if system.replace("-", "").isalnum() else f"outside-{place}"
+        write_text(folder / "inspect" / f"{name}.json", inspect.log(report, questions, system))
 
 
 def to_csv(report: Report) -> str:

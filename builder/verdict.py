@@ -36,7 +36,7 @@ UNTOLD = "What to use cannot be told yet."
 
 
 def verdict(report: Report) -> tuple[str, dict[str, str]]:
-    """The verdict in 3 to 6 sentences, and for each half: earned, nothing, harmed or cannot tell.
+    """The verdict in 3 to 7 sentences, and for each half: earned, nothing, harmed or cannot tell.
 
     First what to do, then what it rests on.
     Retrieval is judged on facts, fine-tuning on tone: earned when one of its two differences is better after
@@ -52,7 +52,7 @@ def verdict(report: Report) -> tuple[str, dict[str, str]]:
         states["fine-tuning"] = "harmed"
     done = (states["retrieval"], states["fine-tuning"])
     advice = ADVICE.get(done, UNTOLD if "cannot tell" in done else NEITHER)
-    sentences += [sentence, _tone_after_retrieval(report), _caution(report)]
+    sentences += [sentence, _tone_after_retrieval(report), _cost(report), _caution(report)]
     return " ".join(filter(None, [advice, *sentences])), states
 
 
@@ -135,6 +135,17 @@ def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
                  f"{figures}")
         contradicted = contradicted or worse
     return contradicted, said
+
+
+def _cost(report: Report) -> str:
+    """What a reply of the dearest system costs beside one of the cheapest."""
+    costs = report.get("costs") or {}
+    if not {"hybrid", "prompt-only"} <= costs.keys():
+        return ""
+    (seconds, read), (least, fewest) = ((costs[name]["median_seconds"], costs[name]["read"])
+                                        for name in ("hybrid", "prompt-only"))
+    return (f"A reply of hybrid reads {read:,.0f} tokens and takes {seconds:.1f} s here at the median, one of "
+            f"prompt-only {fewest:,.0f} and {least:.1f} s.")
 
 
 def _caution(report: Report) -> str:

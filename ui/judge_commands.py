@@ -1,6 +1,7 @@
 """The commands that judge: check, evaluate, ablate."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +25,13 @@ def check(folder: Folder, as_json: Json = False) -> None:
 def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
              arm: Annotated[list[str] | None, typer.Option(
                  "--arm", help="One arm more: few-shot, few-shot-rag, oracle-rag, oracle-hybrid, wrong-rag, "
-                 "wrong-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
+                 "wrong-hybrid, ordered-rag, ordered-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
              paraphrases: Annotated[bool, typer.Option(help="Ask each question in all its wordings too.")] = False,
+             replies: Annotated[Path | None, typer.Option(
+                 help="Other systems' replies, as promptfoo or inspect wrote them: rows more.")] = None,
+             seeds: Annotated[int, typer.Option(
+                 min=1, max=10, help="Train with so many seeds in all, minutes each.")] = 1,
+             price: Annotated[float, typer.Option(min=0, help="Money for an hour of this machine.")] = 0,
              against: Annotated[str, typer.Option(help="A release to compare with, such as r001.")] = "",
              power: Annotated[float | None, typer.Option(
                  min=0.001, max=1, help="How many questions a difference of this size needs; asks nothing.")] = None,
@@ -52,7 +58,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         return
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
         report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or (),
-                                   paraphrases)
+                                   paraphrases, replies, seeds)
         shown.end()
     if report is None:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
@@ -61,7 +67,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         print_json({key: value for key, value in report.items() if key != "rows"} | ({"against": compared} if compared
                                                                                    else {}))
     else:
-        show_report(report, workspace)
+        show_report(report, workspace, price)
         for line in told(compared) if compared else ():
             show(line)
         for gate in report["gates"]:
@@ -105,14 +111,21 @@ def _show_retrieval(made: dict[str, Any]) -> None:
              + "\n         ".join(miss["came"]))
 
 
-def show_report(report: dict[str, Any], workspace: Workspace) -> None:
-    """The table, the verdict, and where the whole report lies."""
+def show_report(report: dict[str, Any], workspace: Workspace, price: float = 0) -> None:
+    """The table, the verdict, and where the whole report lies; with the `price` of an hour what replies cost."""
     from builder.report import rows_for_terminal
+    from builder.report_costs import COSTS, cost_rows, seed_rows
     from ui.terminal import show, table
 
     headers, rows = rows_for_terminal(report)
     table(f"{report['name']}: {report['questions']} questions, {report['unanswerable']} of them unanswerable; "
           "[95 % interval]", headers, rows)
+    if price:
+        table(f"What a reply costs, at {price:g} an hour", ["System", *COSTS.values(), "Money for 1,000"],
+              [[*row, f"{report['costs'][row[0]]['hours_per_thousand'] * price:.3f}"] for row in cost_rows(report)])
+    if seeds := seed_rows(report):
+        table(f"Seeds of training: {', '.join(map(str, report['seeds']['seeds']))}",
+              ["Score", "Pair", "By seed", "Spread", "Mean over seeds [95 % interval over questions]"], seeds)
     show(report["verdict"])
     folder = workspace.current().evaluation
     if folder:

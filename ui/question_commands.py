@@ -1,6 +1,7 @@
-"""The command that drafts questions, for a person to accept, edit or refuse one by one."""
+"""The command that drafts questions, for a person to accept, edit or refuse one by one, or takes them from a file."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
               reword: Annotated[bool, typer.Option(help="Let the base model offer another wording of each.")] = False,
+              source: Annotated[Path | None, typer.Option(
+                  "--from", help="Take those of a promptfoo configuration or of inspect samples instead.")] = None,
               as_json: Json = False) -> None:
     """Draft questions from the documents; each counts only once you have accepted it."""
     from builder.drafts import accept, draft, refuse
@@ -22,6 +25,9 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
     from ui.terminal import say, show
 
     workspace = Workspace(folder)
+    if source:
+        _taken(workspace, source, as_json)
+        return
     drafts = draft(workspace, count, base_replies(workspace, workspace.brand) if reword else None)
     if as_json:
         print_json({"drafts": [asdict(one) for one in drafts]})
@@ -45,6 +51,21 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
     if not drafts:
         show("nothing left to draft: every sentence with an amount, a time or a date is asked for, or was refused")
     say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
+
+
+def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:
+    """Add a file's questions, and say which were left out and why."""
+    from builder.drafts import add
+    from builder.harnesses import questions_from
+    from ui.terminal import say
+
+    added, left = add(workspace, questions_from(source), str(source))
+    if as_json:
+        print_json({"added": added, "left_out": left})
+        return
+    for why in left:
+        say(f"left out: {why}")
+    say(f"{added} questions added to {workspace.folder / 'questions.jsonl'}")
 
 
 def _show(number: int, total: int, one: "Draft") -> None:
