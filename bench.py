@@ -14,49 +14,75 @@ from typing import Any
 import bench_retrieval
 from bench_retrieval import row, show
 from builder import indexing, weights
-from builder.assistant import open_retriever
-from builder.engine import Decoding, LlamaEngine
-from builder.render import render
+from builder.assistant import SLOTS, open_retriever
+from builder.engine import Decoding, LlamaEngine, prompt_ids
+from builder.openvino import OpenVinoEngine
+from builder.openvino import precision as computed_in
+from builder.render import Message, render
 from builder.workspace import Workspace, new
 
-QUESTIONS, TOKENS = 8, 48
+QUESTIONS = 24
+"""Each asked with passages and without, as an evaluation asks it."""
 
 
 def main() -> None:
-    """Measure engine and retrieval, and print one table; `--json` prints JSON."""
+    """Measure engine and retrieval, and print one table; `--json` prints JSON, `--engines` leaves retrieval out."""
     with tempfile.TemporaryDirectory() as place:
         new(Path(place) / "shop")
         workspace = Workspace(Path(place) / "shop")
         indexing.build_index(workspace, bench_retrieval.silent)
         rows = _engines(workspace)
-    show([*rows, *bench_retrieval.rows()], "--json" in sys.argv)
+    show([*rows, *([] if "--engines" in sys.argv else bench_retrieval.rows())], "--json" in sys.argv)
 
 
 def _engines(workspace: Workspace) -> list[dict[str, Any]]:
-    """Replies to the same prompts, the same F16 weights, greedy, with passages in the prompt."""
-    from builder.reference import TransformersEngine
+    """Replies to the same prompts, greedy: our engines as an evaluation runs them, and a loop of generate.
 
+    The loop is what one writes first: 32 bits, one prompt after the other; nothing in it ends a reply that goes round.
+    """
     brand = workspace.brand
     folder = workspace.current().index
     assert folder is not None
     retriever = open_retriever(brand, folder)
     asked = [question.question for question in workspace.questions[:QUESTIONS]]
-    prompts = [render(brand, question, [(one.passage.heading, one.passage.shown)
-                                        for one in retriever.find(question).found]) for question in asked]
-    base = weights.prepared(brand.model.base, "f16")
-    speeds = []
-    for made in (LlamaEngine(base, None, 4, 1024), TransformersEngine(base, None, 1, 1024)):
+    prompts = [render(brand, question, []) for question in asked]
+    prompts += [render(brand, question, [(one.passage.heading, one.passage.shown)
+                                         for one in retriever.find(question).found]) for question in asked]
+    served, exact = (weights.prepared(brand.model.base, precision) for precision in ("q8_0", "f16"))
+    context, decoding = brand.model.context, Decoding(brand.model.reply_tokens)
+    ways = {"llama.cpp, q8_0": lambda: LlamaEngine(served, None, SLOTS, context),
+            f"OpenVINO, {computed_in()}": lambda: OpenVinoEngine(exact, None, SLOTS, context)}
+    speeds = {"transformers": _loop(exact, prompts, brand.model.reply_tokens)}
+    for name, opened in ways.items():
+        made = opened()
         made.generate(prompts[0], False, Decoding(4))
         start = time.perf_counter()
         with ThreadPoolExecutor(made.slots) as pool:
-            replies = list(pool.map(lambda prompt, engine=made: engine.generate(prompt, False, Decoding(TOKENS)),
-                                    prompts))
+            replies = list(pool.map(lambda prompt, engine=made: engine.generate(prompt, False, decoding), prompts))
         seconds = time.perf_counter() - start
-        speeds.append((60 * len(replies) / seconds, sum(reply.tokens for reply in replies) / seconds))
+        speeds[name] = (60 * len(replies) / seconds, sum(reply.tokens for reply in replies) / seconds)
         del made
-    (ours, our_tokens), (theirs, their_tokens) = speeds
-    return [row("replies a minute", ours, theirs, "transformers, same F16 weights"),
-            row("reply tokens a second", our_tokens, their_tokens, "transformers, same F16 weights")]
+    theirs, their_tokens = speeds.pop("transformers")
+    return [one for name, (ours, tokens) in speeds.items() for one in (
+        row(f"replies a minute by {name}", ours, theirs, "a loop of generate"),
+        row(f"reply tokens a second by {name}", tokens, their_tokens, "a loop of generate"))]
+
+
+def _loop(base: weights.Base, prompts: list[list[Message]], most: int) -> tuple[float, float]:
+    """Replies a minute and tokens a second of transformers' own generate."""
+    import torch
+    from tokenizers import Tokenizer
+
+    from builder.training.models import load_base
+
+    model, tokenizer = load_base(base), Tokenizer.from_file(str(base.tokenizer))
+    read = [torch.tensor([prompt_ids(prompt, tokenizer, base.template, sys.maxsize)]) for prompt in prompts]
+    model.generate(read[0], max_new_tokens=4, do_sample=False)
+    start, said = time.perf_counter(), 0
+    for ids in read:
+        said += model.generate(ids, max_new_tokens=most, do_sample=False).shape[1] - ids.shape[1]
+    seconds = time.perf_counter() - start
+    return 60 * len(read) / seconds, said / seconds
 
 
 if __name__ == "__main__":

@@ -143,23 +143,31 @@ def open_assistant(workspace: Workspace, slots: int = 1) -> Assistant:
 
 def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:
     """The engine that brand.yaml names, with the adapter folder where there is one."""
-    base = weights.prepared(brand.model.base, brand.model.precision)
-    if brand.model.engine == "transformers":
+    model = brand.model
+    if model.engine == "transformers":
         from builder.reference import TransformersEngine
 
-        return TransformersEngine(base, adapter, slots, brand.model.context)
-    if adapter and (adapter / "tuned.gguf").is_file():
-        return BaseAndTuned(base, adapter / "tuned.gguf", slots, brand.model.context)
-    return LlamaEngine(base, adapter / "adapter.gguf" if adapter else None, slots, brand.model.context)
+        return TransformersEngine(weights.prepared(model.base, model.precision), adapter, slots, model.context)
+    tuned = adapter / "tuned.gguf" if adapter and (adapter / "tuned.gguf").is_file() else None
+    if model.engine == "openvino":
+        from builder.openvino import OpenVinoEngine
+
+        exact = weights.prepared(model.base, "f16")
+        plain = OpenVinoEngine(exact, None, slots, model.context)
+        return BaseAndTuned(plain, OpenVinoEngine(exact, None if tuned else adapter, slots, model.context,
+                                                  tuned)) if adapter else plain
+    base = weights.prepared(model.base, model.precision)
+    if tuned:
+        return BaseAndTuned(*(LlamaEngine(base, None, slots, model.context, file) for file in (None, tuned)))
+    return LlamaEngine(base, adapter / "adapter.gguf" if adapter else None, slots, model.context)
 
 
 class BaseAndTuned:
-    """Two engines, of the base and of whole tuned weights, where no adapter tells them apart: twice the memory."""
+    """Two engines, of the base and of tuned weights, where no adapter is switched: twice the memory."""
 
-    def __init__(self, base: weights.Base, tuned: Path, slots: int, context: int) -> None:
-        """Load both; `tuned` is a GGUF file, and `context` as for one engine."""
-        self.slots = slots
-        self._plain, self._tuned = (LlamaEngine(base, None, slots, context, file) for file in (None, tuned))
+    def __init__(self, plain: Engine, tuned: Engine) -> None:
+        """The engine of the base, and that of the tuned weights."""
+        self.slots, self._plain, self._tuned = plain.slots, plain, tuned
 
     def generate(self, messages: Sequence[Message], tuned: bool, decoding: Decoding,
                  emit: Emit | None = None) -> Generated:

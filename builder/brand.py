@@ -33,7 +33,7 @@ class Model(Part):
 
     base: str = "smollm2-135m"
     """The embedded model, or a path to a GGUF file."""
-    engine: str = Field("llama.cpp", pattern=r"^(llama\.cpp|transformers)$")
+    engine: str = Field("llama.cpp", pattern=r"^(llama\.cpp|openvino|transformers)$")
     precision: str = Field("q8_0", pattern="^(q8_0|f16)$")
     context: int = Field(2048, ge=256, le=131072)
     """Tokens that prompt and reply may have together."""

@@ -21,6 +21,8 @@ from knowledge.errors import UserError
 
 Emit = Callable[[str], bool | None]
 """Gets a reply's text piece by piece; returns True to stop it."""
+ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>")
+"""Control tokens that end a reply, beside the one that the weights name; llama.cpp knows them by their text too."""
 
 
 @dataclass(frozen=True)

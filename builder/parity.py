@@ -1,4 +1,4 @@
-"""What is served is what was trained: the exported adapter replayed in llama.cpp against the training framework."""
+"""What is served is what was trained: the exported adapter replayed in the engine against the training framework."""
 
 import contextlib
 import sys
@@ -18,6 +18,7 @@ from builder.brand import Brand
 from builder.engine import LlamaEngine, Traced
 from builder.examples import Example
 from builder.merged import write_merged
+from builder.openvino import OpenVinoEngine, precision
 from builder.render import Message, render
 from builder.weights import Base
 from knowledge.errors import UserError
@@ -50,8 +51,8 @@ rows of q and k not permuted 0.089 and 0.99, of k alone 0.032 and 0.25; two laye
 in the place of 32 0.20 and 2.0, alpha 31.5 0.006 and 0.06; one matrix of 420 negated 0.0044 and 0.03.
 """
 ROUNDED = Tolerance(mean=0.12, largest=1.2, tie=None)
-"""For weights rounded to 8 bits (q8_0) against F16. Measured as above: mean 0.035 to 0.046, largest 0.32, another token
-in 2 to 4 of 100.
+"""For weights rounded to 8 bits (q8_0), or products in bf16, against F16. Measured as above: q8_0 mean 0.035 to 0.046,
+largest 0.32, another token in 2 to 4 of 100; bf16 0.015, 0.20 and 1.
 """
 
 
@@ -65,6 +66,7 @@ class _Arm:
     tolerance: Tolerance
     whole: Path | None = None
     """The GGUF file that answers in the base's place, where all of its weights were tuned."""
+    engine: str = "llama.cpp"
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ def fixed_prompts(brand: Brand, examples: Sequence[Example], retriever: Retrieve
 
 
 def parity(base_f16: Base, base_served: Base, adapter: Path, prompts: Sequence[Sequence[Message]],
-           context: int = 2048, scratch: Path | None = None) -> dict[str, Any]:
-    """Whether llama.cpp says with what it serves of `adapter` what transformers and PEFT say with what was trained.
+           context: int = 2048, scratch: Path | None = None, engine: str = "llama.cpp") -> dict[str, Any]:
+    """Whether the engine says with what it serves of `adapter` what transformers and PEFT say with what was trained.
 
-    llama.cpp replies to every prompt greedily; the reference, teacher-forced over the same tokens, tells each one's
+    It replies to every prompt greedily; the reference, teacher-forced over the same tokens, tells each one's
     log-probability and what it would have said. Ready for JSON: `met`; one `sentence` for the user; the `checks`, each
     with its figures, its tolerance and the evidence of its worst place; the `effect` of the adapter, the mean absolute
     change of a log-probability by it, without which nothing could be seen; `own_template`, whether llama.cpp makes the
@@ -116,17 +118,19 @@ def parity(base_f16: Base, base_served: Base, adapter: Path, prompts: Sequence[S
     can't be loaded.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as place:
-        return _parity(_arms(base_f16, base_served, adapter, Path(place)), adapter, prompts, context)
+        return _parity(_arms(base_f16, base_served, adapter, Path(place), engine), adapter, prompts, context)
 
 
-def _arms(base_f16: Base, base_served: Base, adapter: Path, place: Path) -> list[_Arm]:
-    """What is compared: the tuned model and the base in F16, and the tuned one as it is served where that differs."""
+def _arms(base_f16: Base, base_served: Base, adapter: Path, place: Path, engine: str) -> list[_Arm]:
+    """What is compared: the tuned model and the base exactly, and the tuned one as it is served where that differs."""
     served = adapter / "tuned.gguf" if (adapter / "tuned.gguf").is_file() else None
     rounded, exact = base_served.folder != base_f16.folder, served
     if served and rounded:
         exact = place / "tuned.gguf"
         write_merged(adapter, base_f16, exact, "f16")
-    arms = [_Arm(base_f16, "f16", True, EXACT, exact), _Arm(base_f16, "f16", False, EXACT)]
+    arms = [_Arm(base_f16, "f16", True, EXACT, exact, engine), _Arm(base_f16, "f16", False, EXACT, None, engine)]
+    if engine == "openvino":
+        return [*arms, _Arm(base_f16, "bf16", True, ROUNDED, served, engine)] if precision() == "bf16" else arms
     return [*arms, _Arm(base_served, "q8_0", True, ROUNDED, served)] if rounded else arms
 
 
@@ -148,14 +152,18 @@ def _parity(arms: Sequence[_Arm], adapter: Path, prompts: Sequence[Sequence[Mess
         result["effect"] = fmean(abs(one.reference - other.reference)
                                  for one, other in zip(compared[0], untuned, strict=True))
         result["checks"] = [_check(arm, places, prompts) for arm, places in zip(arms, compared, strict=True)]
-        fault = _fault(result["checks"], base_f16, adapter)
+        fault = _fault(result["checks"], base_f16, adapter, arms[0].engine)
     count = sum(check["tokens"] for check in result["checks"])
     said = f"what is served is what was trained: {count} tokens of {len(prompts)} prompts agree within the tolerances"
     return {"met": not fault, "sentence": fault or said, **result, "seconds": time.perf_counter() - start}
 
 
 def _replay(arm: _Arm, adapter: Path, prompts: Sequence[Sequence[Message]], context: int) -> tuple[list[Traced], bool]:
-    """An arm's greedy replies, and whether llama.cpp by itself makes the same prompts."""
+    """An arm's greedy replies, and whether llama.cpp by itself makes the same prompts; OpenVINO is never asked to."""
+    if arm.engine == "openvino":
+        merged = adapter if arm.tuned and not arm.whole else None
+        other = OpenVinoEngine(arm.base, merged, context=context, tuned=arm.whole, exact=arm.tolerance is EXACT)
+        return [other.trace(messages, arm.tuned, TOKENS) for messages in prompts], True
     lora = adapter / "adapter.gguf"
     engine = LlamaEngine(arm.base, lora if lora.is_file() else None, context=context, tuned=arm.whole)
     traces = [engine.trace(messages, arm.tuned, TOKENS) for messages in prompts]
@@ -215,7 +223,7 @@ def _check(arm: _Arm, places: Sequence[_Place], prompts: Sequence[Sequence[Messa
                   "reference": tokenizer.decode([worst.likeliest]), "reference_log_probability": worst.reference}}
 
 
-def _fault(checks: Sequence[dict[str, Any]], base: Base, adapter: Path) -> str:
+def _fault(checks: Sequence[dict[str, Any]], base: Base, adapter: Path, engine: str) -> str:
     """The first thing that isn't as it was trained, with what to do about it; empty where all is."""
     for check in sorted(checks, key=lambda check: (check["precision"] != "f16", check["adapter"] == "on")):
         if check["met"]:
@@ -223,12 +231,15 @@ def _fault(checks: Sequence[dict[str, Any]], base: Base, adapter: Path) -> str:
         worst = check["worst"]
         where = (f"its log-probabilities lie {check['mean']:.3f} apart on average and {check['largest']:.2f} at most, "
                  f"in the reply to prompt {worst['number']} at token {worst['token']}")
+        if check["precision"] == "bf16":
+            return f"brand.yaml: model.engine: openvino makes another model in bf16: {where}; set it to llama.cpp"
         if check["precision"] != "f16":
             return f"brand.yaml: model.precision: q8_0 makes another model: {where}; set it to f16"
         if check["adapter"] == "off":
-            return (f"{base.folder}: llama.cpp doesn't say what the base model says: {where}; delete this folder and "
+            return (f"{base.folder}: {engine} doesn't say what the base model says: {where}; delete this folder and "
                     "build again, or set model.engine to transformers in brand.yaml")
-        served = "tuned.gguf" if (adapter / "tuned.gguf").is_file() else "adapter.gguf"
+        lora = "adapter_model.safetensors" if engine == "openvino" else "adapter.gguf"
+        served = "tuned.gguf" if (adapter / "tuned.gguf").is_file() else lora
         return (f"{adapter / served}: isn't what was trained: {where}; delete its folder and build again, or set "
                 "model.engine to transformers in brand.yaml")
     return ""

@@ -154,9 +154,9 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch:
     exact, served = (weights.prepared(brand.model.base, precision) for precision in ("f16", brand.model.precision))
     tick(0, 3, "is it served as it was trained")
     checks: dict[str, Any] = {}
-    if brand.model.engine == "llama.cpp":
+    if brand.model.engine != "transformers":
         checks["parity"] = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
-                                  brand.model.context, scratch)
+                                  brand.model.context, scratch, brand.model.engine)
     tick(1, 3, "what it forgot")
     limits = brand.gates
     read = mean_log_probabilities(exact, adapter, general_texts())

@@ -8,14 +8,11 @@ from typing import Any
 
 import torch
 
-from builder.engine import Decoding, Emit, Generated, Reading, prompt_ids
+from builder.engine import ENDS, Decoding, Emit, Generated, Reading, prompt_ids
 from builder.render import Message
 from builder.training.models import load_adapter, load_base
 from builder.weights import Base
 from knowledge.errors import UserError
-
-ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>")
-"""Control tokens that end a reply, beside the one that the weights name; llama.cpp knows them by their text too."""
 
 
 class TransformersEngine:

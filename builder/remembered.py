@@ -12,6 +12,7 @@ from builder import weights
 from builder.assistant import SLOTS, open_engine
 from builder.brand import Brand
 from builder.engine import Decoding, Emit, Engine, Generated
+from builder.openvino import precision
 from builder.render import Message
 from builder.workspace import Workspace
 from knowledge.errors import UserError
@@ -25,9 +26,14 @@ def remembering(workspace: Workspace, brand: Brand, adapter: Path | None) -> "Re
     """The engine that brand.yaml names, opened only when a reply is wanted that the workspace doesn't remember."""
     model = brand.model
     base = weights.prepared(model.base, model.precision)
-    library = {"llama.cpp": "xllamacpp"}.get(model.engine, model.engine)
-    identity = hash_bytes(base.sha256, model.precision, str(model.context), library,
-                          importlib.metadata.version(library))
+    library = {"llama.cpp": "xllamacpp", "openvino": "openvino-genai"}.get(model.engine, model.engine)
+    try:
+        version = importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"model.engine: {model.engine}: its library isn't installed; run `pip install {library}`, or "
+                        "name another in brand.yaml") from None
+    computed = precision() if model.engine == "openvino" else model.precision
+    identity = hash_bytes(base.sha256, computed, str(model.context), library, version)
     return Remembering(lambda: open_engine(brand, adapter, SLOTS), workspace.built / "replies.sqlite", identity,
                        adapter.name if adapter else "")
 

@@ -11,7 +11,9 @@ BELOW = {"knowledge": {"knowledge"}, "builder": {"builder", "knowledge"}, "ui": 
 HOMES = {"faiss": {"knowledge/vectors.py"},
          "torch": {"knowledge/encoder_export.py", "knowledge/cross_encoder.py", "builder/training/",
                    "builder/reference.py"},
-         "peft": {"builder/training/", "builder/reference.py"}, "xllamacpp": {"builder/engine.py"},
+         "peft": {"builder/training/", "builder/reference.py"},
+         "xllamacpp": {"builder/engine.py"}, "openvino": {"builder/openvino.py"},
+         "openvino_genai": {"builder/openvino.py"},
          "transformers": {"builder/training/", "builder/reference.py"}}
 
 
