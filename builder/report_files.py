@@ -30,9 +30,10 @@ def write_report(workspace: Workspace, folder: Path, report: Report) -> None:
     write_text(folder / "promptfoo.json", promptfoo.config(report, questions, workspace.brand.abstain))
     (folder / "inspect").mkdir(exist_ok=True)
     write_text(folder / "inspect" / "questions.jsonl", inspect.samples(questions))
+    made = report["made"][:19].replace(":", "-")  # inspect lists no log whose name doesn't begin with its time
     for place, system in enumerate(report["systems"]):
         name = system if system.replace("-", "").isalnum() else f"outside-{place}"
-        write_text(folder / "inspect" / f"{name}.json", inspect.log(report, questions, system))
+        write_text(folder / "inspect" / f"{made}_{name}.json", inspect.log(report, questions, system))
 
 
 def to_csv(report: Report) -> str:

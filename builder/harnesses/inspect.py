@@ -10,6 +10,7 @@ from typing import Any
 
 from builder.examples import Question
 from builder.judge import SCORES
+from knowledge.files import hash_bytes
 
 Report = dict[str, Any]
 
@@ -36,10 +37,12 @@ def log(report: Report, questions: Sequence[Question], system: str) -> str:
     """
     asked = {question.line: question for question in questions}
     name, made, model = f"{report['name']}: {system}", report["made"], f"twofold/{system}"
+    identity = hash_bytes(made, name)[:22]
     scored = {score: one for score, one in report["systems"][system].items() if one.get("n")}
     return json.dumps({
         "version": 2, "status": "success",
-        "eval": {"created": made, "task": name, "task_version": 0, "model": model,
+        "eval": {"created": made, "eval_id": identity, "task_id": identity, "run_id": hash_bytes(made)[:22],
+                 "task": name, "task_version": 0, "model": model,
                  "dataset": {"name": "questions.jsonl", "samples": len(report["rows"]),
                              "sample_ids": [f"line {row['line']}" for row in report["rows"]]}, "config": {}},
         "plan": {"name": "plan", "steps": [], "config": {}},
@@ -49,7 +52,8 @@ def log(report: Report, questions: Sequence[Question], system: str) -> str:
                                 "metrics": {"mean": {"name": "mean", "value": one["value"]}}}
                                for score, one in scored.items()]},
         "stats": {"started_at": made, "completed_at": made, "model_usage": {}},
-        "samples": [_sample(row, asked[row["line"]], system, model, list(scored)) for row in report["rows"]],
+        "samples": [_sample(row, asked[row["line"]], system, model, list(scored))
+                    | {"uuid": hash_bytes(identity, str(row["line"]))[:22]} for row in report["rows"]],
     }, ensure_ascii=False) + "\n"
 
 
@@ -85,16 +89,21 @@ def questions(held: Sequence[Any], place: str) -> list[dict[str, Any]]:
 
 def replies(held: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """What the log's model replied to each question."""
-    head = held.get("eval") or {}
+    head = _part(held, "eval")
     name = str(head.get("model") or head.get("task") or "inspect")
     found = {}
     for sample in held["samples"]:
-        choices = (sample.get("output") or {}).get("choices") or []
-        asked = _text(sample.get("input"))
-        said = _text((choices[0].get("message") or {}).get("content")) if choices else ""
-        if asked and choices:
-            found[asked] = said
+        choices = _part(sample, "output").get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        asked = _text(sample.get("input")) if isinstance(sample, dict) else ""
+        if asked and first:
+            found[asked] = _text(_part(first, "message").get("content"))
     return {name.removeprefix("twofold/"): found}
+
+
+def _part(held: Any, name: str) -> Mapping[str, Any]:
+    part = held.get(name) if isinstance(held, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 def _text(said: Any) -> str:

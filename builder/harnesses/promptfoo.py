@@ -4,6 +4,7 @@ Formats as documented at promptfoo.dev/docs/configuration/reference and in its t
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from knowledge.errors import UserError
 Report = dict[str, Any]
 _ONE, _ANY, _ALL = ("contains", "icontains"), ("contains-any", "icontains-any"), ("contains-all", "icontains-all")
 _REFERENCE = ("equals", "similar", "factuality", "rouge-n", "model-graded-factuality")
+_BRACE, _SCHEME, _LETTER = re.compile(r"[{}]"), re.compile(r"[a-z]+:", re.IGNORECASE), re.compile(r'\{\{ "(.)" \}\}')
 _ASKED = ("question", "query", "input", "prompt", "message")
 """Variables that hold the question, the first that is there."""
 
@@ -52,12 +54,13 @@ def _asserts(question: Question, abstain: str) -> Iterator[dict[str, Any]]:
 
 def _raw(text: str) -> str:
     """Text that promptfoo's templates leave as it is: they would run what stands in braces, and read file:// names."""
-    return text if not any(mark in text for mark in ("{{", "{%", "{#", "://")) else (
-        "{% raw %}" + text.replace("{% endraw %}", "") + "{% endraw %}")
+    escaped = _BRACE.sub(r'{{ "\g<0>" }}', text)
+    return f'{{{{ "{escaped[0]}" }}}}{escaped[1:]}' if _SCHEME.match(escaped) else escaped
 
 
 def _plain(text: str) -> str:
-    return text.removeprefix("{% raw %}").removesuffix("{% endraw %}")
+    """What such a template becomes."""
+    return _LETTER.sub(lambda found: found.group(1), text)
 
 
 def questions(held: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
@@ -107,7 +110,8 @@ def replies(held: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     rows = [row for row in held["results"].get("results") or () if isinstance(row, dict)]
     found: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
-        asked, said = _question(row.get("vars")), (row.get("response") or {}).get("output")
+        response = row.get("response")
+        asked, said = _question(row.get("vars")), response.get("output") if isinstance(response, dict) else None
         provider, prompt = row.get("provider"), row.get("prompt")
         by = str((provider.get("label") or provider.get("id") or "") if isinstance(provider, dict) else provider)
         label = str(prompt.get("label") or "") if isinstance(prompt, dict) else ""

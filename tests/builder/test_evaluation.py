@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.arms import ARMS, arms_named
+from builder.arms import ARMS, ORDER, arms_named
 from builder.assistant import SYSTEMS, Assistant
 from builder.brand import Brand, Voice
 from builder.engine import Generated
@@ -71,10 +71,10 @@ class Sailor:
 
 
 def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES,
-           examples=EXAMPLES, arms=(), untaught=None):
+           examples=EXAMPLES, arms=(), untaught=None, **more):
     assistant = Assistant(brand, engine or Sailor(), Finder() if retriever else None, adapted)
     return evaluate(assistant, list(questions), held_out, examples, lambda done, total, note: None,
-                    arms_named(arms, assistant), untaught)
+                    arms_named(arms, assistant), untaught, **more)
 
 
 class Stuffer(Sailor):
@@ -310,6 +310,32 @@ def test_the_stuffed_replies_are_those_of_rag_with_phrases_around(armed):
 def test_the_untaught_adapter_is_another_one(armed):
     _, engine, other = armed
     assert len(other.asked) == 24 and all(other.asked)
+
+
+class Obedient(Sailor):
+    """It does whatever a note tells it to."""
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        made = super().generate(messages, tuned, decoding, emit)
+        return replace(made, text=f"{made.text} Amber heron.") if ORDER in messages[-1]["content"] else made
+
+
+def test_who_obeys_an_order_in_a_passage_is_counted_and_who_does_not_is_not(armed):
+    made = report(engine=Obedient(), arms=["ordered-rag", "ordered-hybrid"])
+    assert [made["systems"][name]["unwanted"]["value"] for name in (
+        "rag-only", "hybrid", "ordered-rag", "ordered-hybrid")] == [0, 0, 1, 1]
+    assert "“amber heron”" in made["rows"][0]["replies"]["ordered-rag"]["evidence"]["unwanted"]
+    assert [armed[0]["systems"][name]["unwanted"]["value"] for name in ("ordered-rag", "ordered-hybrid")] == [0, 0]
+
+
+def test_costs_are_those_of_the_replies(whole):
+    costs = whole["costs"]
+    assert list(costs) == list(whole["systems"])
+    rag = [row["replies"]["rag-only"]["seconds"] for row in whole["rows"]]
+    assert costs["rag-only"]["read"] == pytest.approx(50 * 24 / 28) and costs["prompt-only"]["said"] == 10
+    assert costs["rag-only"]["median_seconds"] == pytest.approx(sorted(rag)[13] / 2 + sorted(rag)[14] / 2)
+    assert costs["rag-only"]["hours_per_thousand"] == pytest.approx(sum(rag) / 28 / 3 * 1000 / 3600)
+    assert "A reply of hybrid reads 43 tokens" in whole["verdict"]
 
 
 def test_arms_that_nothing_is_built_for_are_left_out_and_unknown_ones_are_one_line():

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -28,8 +29,9 @@ def test_a_build_makes_every_part_and_a_release(built):
     assert state.index and state.adapter and state.evaluation
     assert {"adapter.gguf", "adapter_model.safetensors", "adapter_config.json", "training.json"} <= {
         file.name for file in state.adapter.iterdir()}
-    assert {"report.json", "report.html", "report.md", "report.csv", "report.junit.xml"} == {
-        file.name for file in state.evaluation.iterdir()}
+    assert {"report.json", "report.html", "report.md", "report.csv", "report.junit.xml", "promptfoo.json",
+            "inspect"} == {file.name for file in state.evaluation.iterdir()}
+    assert len(list((state.evaluation / "inspect").iterdir())) == 5
     assert release.names(built) == ["r001"]
     report = built.report()
     assert list(report["systems"]) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
@@ -49,6 +51,30 @@ def test_the_adapter_is_a_folder_that_peft_loads(built):
 def test_nothing_on_this_machine_is_named_in_what_is_built(built):
     for file in built.built.rglob("*.json"):
         assert str(built.folder) not in file.read_text(encoding="utf-8"), file
+
+
+def test_a_report_names_what_it_rests_on(built):
+    rests = built.report()["provenance"]
+    adapter = built.current().adapter / "adapter.gguf"
+    assert rests["sha256"]["adapter"] == hashlib.sha256(adapter.read_bytes()).hexdigest()
+    assert rests["settings"]["training"]["rank"] == 4 and rests["packages"]["xllamacpp"]
+    assert rests["sha256"]["adapter"] in (built.current().evaluation / "report.html").read_text()
+
+
+def test_seeds_are_trained_and_judged_beside_the_first(copied):
+    made = pipeline.evaluate(copied, watch, seeds=2)["seeds"]
+    assert made["seeds"] == [0, 1] and copied.current().adapter == copied.live().adapter
+    assert len(list((copied.built / "adapters").iterdir())) == 2
+    report, pairs = copied.report(), {(one["score"], one["left"], one["right"]): one for one in made["differences"]}
+    usual = {(one["score"], one["left"], one["right"]): one for one in report["differences"]}
+    assert ("tone", "hybrid", "rag-only") in pairs and ("tone", "rag-only", "prompt-only") not in pairs
+    for pair, one in pairs.items():
+        assert len(one["values"]) == 2 and one["values"][0] == pytest.approx(usual[pair]["value"])
+        assert one["value"] == pytest.approx(sum(one["values"]) / 2)
+        assert one["spread"] == pytest.approx(abs(one["values"][0] - one["values"][1]) / 2**0.5)
+    page = (copied.current().evaluation / "report.html").read_text()
+    assert "The luck of training" in page and "Seeds of training" in (
+        copied.current().evaluation / "report.md").read_text()
 
 
 def test_building_again_makes_nothing_again(copied):
