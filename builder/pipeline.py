@@ -16,12 +16,14 @@ from builder.assistant import Assistant, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
 from builder.engine import Decoding, at_once
+from builder.evaluation import CONTRASTS
 from builder.evaluation import evaluate as judge
 from builder.gates import judged, reached
 from builder.harnesses import answered
 from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
+from builder.model_judge import ModelJudge, opinions
 from builder.provenance import provenance
 from builder.release import details, freeze, live_name
 from builder.remembered import remembering
@@ -179,13 +181,14 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
 
 
 def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
-             paraphrases: bool = False, replies: Path | None = None, seeds: int = 1) -> dict[str, Any] | None:
+             paraphrases: bool = False, replies: Path | None = None, seeds: int = 1,
+             opinion: ModelJudge | None = None) -> dict[str, Any] | None:
     """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
 
     With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught"
     trains an adapter without passages, where there is none yet. `replies` is a file in which another tool wrote what
-    other systems replied. With `seeds` above 1 the adapter is trained with other seeds too. UserError for an unknown
-    arm, or a file that doesn't fit.
+    other systems replied. With `seeds` above 1 the adapter is trained with other seeds too; `opinion` is a model
+    that is asked what it thinks. UserError for an unknown arm, or a file that doesn't fit.
     """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:
@@ -198,7 +201,7 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms),
                      *(["paraphrases"] if paraphrases else []), *([json.dumps(outside)] if outside else []),
-                     *([f"{seeds} seeds"] if seeds > 1 else []))
+                     *([f"{seeds} seeds"] if seeds > 1 else []), *([repr(opinion)] if opinion else []))
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None
@@ -215,6 +218,10 @@ def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
             from builder.seeds import seeds as judged_by_seed
 
             report["seeds"] = judged_by_seed(workspace, report["rows"], seeds, watch)
+        if opinion:
+            pairs = [pair for pair in CONTRASTS if set(pair) <= set(report["systems"])]
+            report["model_judge"] = opinions(opinion, brand, report["rows"], pairs, workspace.preferences,
+                                             watch("opinion"))
         write_report(workspace, folder, report | {"retrieval": found_by_questions(retriever, questions),
                                                   "provenance": provenance(workspace)})
 

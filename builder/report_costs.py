@@ -1,7 +1,9 @@
-"""The report's sections on what a reply costs, on seeds of training, and on what it all rests on."""
+"""The report's sections on what a reply costs, on seeds, on a model's opinion, and on what it all rests on."""
 
 import json
 from typing import Any
+
+from builder import model_judge
 
 Report = dict[str, Any]
 COSTS = {"median_seconds": "Seconds, median", "slow_seconds": "Seconds, 95 of 100 below", "read": "Tokens read",
@@ -26,7 +28,8 @@ def seed_rows(report: Report) -> list[list[str]]:
 
 def section(report: Report) -> dict[str, Any]:
     """What the HTML page draws."""
-    return {"costs": cost_rows(report), "columns": list(COSTS.values()), "seeds": seed_rows(report),
+    return {"opinion": model_judge.lines(report), "costs": cost_rows(report),
+            "columns": list(COSTS.values()), "seeds": seed_rows(report),
             "of": (report.get("seeds") or {}).get("seeds", []),
             "provenance": json.dumps(report["provenance"], indent=1, ensure_ascii=False)
             if report.get("provenance") else ""}
@@ -43,6 +46,8 @@ def lines(report: Report) -> list[str]:
         made += ["", "## Seeds of training", ""]
         made += [f"- {score}, {pair}: {by} by seed (spread {spread}); over questions, of their mean, {mean}"
                  for score, pair, by, spread, mean in seeds]
+    if opinion := model_judge.lines(report):
+        made += ["", "## A model's opinion", "", *(f"- {line}" for line in opinion)]
     if rests := report.get("provenance"):
         made += ["", "## What it rests on", ""]
         made += [f"- {name}: {value}" for name, value in rests["sha256"].items() if value]

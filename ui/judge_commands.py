@@ -2,13 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 from ui.build_commands import Folder, Json, gate_line, print_json, run_stage
+
+if TYPE_CHECKING:
+    from builder.model_judge import ModelJudge
 
 
 def check(folder: Folder, as_json: Json = False) -> None:
@@ -31,6 +34,8 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
                  help="Other systems' replies, as promptfoo or inspect wrote them: rows more.")] = None,
              seeds: Annotated[int, typer.Option(
                  min=1, max=10, help="Train with so many seeds in all, minutes each.")] = 1,
+             judge: Annotated[str, typer.Option(
+                 help="Ask this model's opinion too: URL#MODEL of an OpenAI-compatible endpoint.")] = "",
              price: Annotated[float, typer.Option(min=0, help="Money for an hour of this machine.")] = 0,
              against: Annotated[str, typer.Option(help="A release to compare with, such as r001.")] = "",
              power: Annotated[float | None, typer.Option(
@@ -58,7 +63,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         return
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
         report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or (),
-                                   paraphrases, replies, seeds)
+                                   paraphrases, replies, seeds, _model(judge))
         shown.end()
     if report is None:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
@@ -74,6 +79,16 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
             show(gate_line(gate))
     if not all(gate["met"] for gate in report["gates"]):
         raise typer.Exit(1)
+
+
+def _model(named: str) -> "ModelJudge | None":
+    """The model that URL#MODEL names; UserError where it names none."""
+    from builder.model_judge import ModelJudge
+
+    url, _, model = named.partition("#")
+    if named and not (url.startswith(("http://", "https://")) and model):
+        raise UserError(f"--judge {named}: is no URL#MODEL; write it as http://localhost:8000/v1#name")
+    return ModelJudge(url, model) if named else None
 
 
 def _show_power(needed: list[dict[str, Any]], difference: float, as_json: bool) -> None:
@@ -113,6 +128,7 @@ def _show_retrieval(made: dict[str, Any]) -> None:
 
 def show_report(report: dict[str, Any], workspace: Workspace, price: float = 0) -> None:
     """The table, the verdict, and where the whole report lies; with the `price` of an hour what replies cost."""
+    from builder.model_judge import lines
     from builder.report import rows_for_terminal
     from builder.report_costs import COSTS, cost_rows, seed_rows
     from ui.terminal import show, table
@@ -127,6 +143,8 @@ def show_report(report: dict[str, Any], workspace: Workspace, price: float = 0) 
         table(f"Seeds of training: {', '.join(map(str, report['seeds']['seeds']))}",
               ["Score", "Pair", "By seed", "Spread", "Mean over seeds [95 % interval over questions]"], seeds)
     show(report["verdict"])
+    for line in lines(report):
+        show(line)
     folder = workspace.current().evaluation
     if folder:
         show(f"Whole report: {folder / 'report.html'}")
