@@ -15,6 +15,7 @@ from typing import Any
 
 from builder import pipeline
 from builder.ablation import ARMS, judged_with
+from builder.arms import Extras
 from builder.indexing import build_index
 from builder.statistics import difference, holm
 from builder.workspace import Watch, Workspace, new
@@ -87,7 +88,7 @@ def orderings(workspace: Workspace, watch: Watch) -> dict[str, Any]:
     """The orderings on one workspace: paired differences over its questions, Holm's correction over all of them."""
     build_index(workspace, watch)
     pipeline.train(workspace, watch)
-    report = pipeline.evaluate(workspace, watch, ["few-shot"])
+    report = pipeline.evaluate(workspace, watch, Extras(("few-shot",)))
     assert report is not None
     rows: dict[str, Rows] = {AS_SET: report["rows"]}
     for name, arm in ((NO_PASSAGES, "without passages"), (NO_DISTRACTORS, "without distractors")):

@@ -1,11 +1,13 @@
-"""Further arms of the experiment: rows of the same table, which show what the four systems are to be held against."""
+"""Further arms of the experiment, which show what the four systems are to be held against, and what else is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from builder.assistant import Assistant, Reply, System, system_named
 from builder.examples import Example, Question
+from builder.model_judge import ModelJudge
 from builder.render import Message
 from builder.retrieval_evaluation import right_passages
 from builder.scoring.tone import Habits
@@ -55,6 +57,27 @@ AGAINST = (("hybrid", "few-shot-rag"), ("fine-tune-only", "few-shot"), ("few-sho
            ("wrong-hybrid", "hybrid"), ("ordered-rag", "rag-only"), ("ordered-hybrid", "hybrid"),
            (STUFFED, "rag-only"), (UNTAUGHT, "hybrid"), (UNTAUGHT, "fine-tune-only"))
 """What is compared where both were asked; none of it is primary."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What an evaluation is asked for beside the four systems."""
+
+    arms: tuple[str, ...] = ()
+    """By name; "untaught" trains an adapter without passages, where there is none yet."""
+    paraphrases: bool = False
+    """Each question in all its wordings."""
+    samples: int = 0
+    """Replies more to each question, drawn."""
+    seeds: int = 1
+    """Trainings in all, each with a seed of its own."""
+    replies: Path | None = None
+    """A file in which another tool wrote what other systems replied."""
+    opinion: ModelJudge | None = None
+    """A model that is asked what it thinks."""
+
+
+NOTHING_MORE = Extras()
 
 
 def arms_named(names: Sequence[str], assistant: Assistant) -> tuple[Arm, ...]:

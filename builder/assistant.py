@@ -80,12 +80,13 @@ class Assistant:
 
     def answer(self, question: str, system: System, emit: Emit | None = None, history: Sequence[Message] = (),
                earlier: Sequence[str] = (), where: Filter | None = None, shots: Sequence[Message] = (),
-               finding: Finding | None = None) -> Reply:
+               finding: Finding | None = None, drawn: tuple[float, int] | None = None) -> Reply:
         """Answer as one system; `emit` gets the reply piece by piece. UserError for a question that can't be asked.
 
         The model sees `history`; `earlier` are questions before this one that count for search alone, as those in
         `history` do. `where` says which documents are searched. An experiment may show the model turns of other
-        conversations, `shots`, and give a system that retrieves another `finding` than search makes.
+        conversations, `shots`, give a system that retrieves another `finding` than search makes, or have the reply
+        `drawn` at a temperature with a seed, where it else is the likeliest.
         """
         question = checked(question)
         if system not in self.systems:
@@ -106,7 +107,8 @@ class Assistant:
         passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
         messages = render(self.brand, question, passages, [*shots, *history])
         before = time.perf_counter() - start
-        made = self.engine.generate(messages, system.tuned, Decoding(self.brand.model.reply_tokens), emit)
+        decoding = Decoding(self.brand.model.reply_tokens, *(drawn or ()))
+        made = self.engine.generate(messages, system.tuned, decoding, emit)
         start = time.perf_counter()
         cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed) if (
             system.retrieves and self.retriever) else ()

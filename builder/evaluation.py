@@ -38,6 +38,8 @@ OUTSIDE = "answered elsewhere; what it was given is not known here"
 PRIMARY = ("facts", "tone")
 """The scores whose differences were chosen before any was seen; all others are exploratory."""
 
+TEMPERATURE = 0.7
+"""At which replies are drawn: what people set who want some change and no nonsense."""
 DISCORDANT = 0.3
 """Of the questions; a wide guess, before anything was asked."""
 
@@ -49,7 +51,7 @@ BOTH = ("interaction", "")
 
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
              fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
-             untaught: Assistant | None = None, paraphrases: bool = False,
+             untaught: Assistant | None = None, paraphrases: bool = False, samples: int = 0,
              outside: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> dict[str, Any]:
     """Ask every available system every question and return the report, ready for JSON.
 
@@ -57,8 +59,8 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     `fixed_from` are all examples, from which the brand's opening and closing are learned. Systems without the
     adapter answer first, since requests with and without it share no work. `arms` are asked beside the systems;
     `untaught` is the assistant whose adapter saw no passages, for the arm of that name. With `paraphrases` the systems
-    answer each question in all its wordings too. `outside` are the replies of systems that answered elsewhere, by name
-    and by question. UserError without questions.
+    answer each question in all its wordings too, and each `samples` times more with replies drawn at TEMPERATURE.
+    `outside` are the replies of systems that answered elsewhere, by name and by question. UserError without questions.
     """
     if not questions:
         raise UserError("questions.jsonl: holds no questions, so there is nothing to judge by; write a few")
@@ -69,13 +71,13 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     trained = [example for example in fixed_from if example.line not in apart]
     taught = voice_examples if len(voice_examples) >= FEWEST_REPLIES else []
     asked = [arm for arm in arms if arm.name != STUFFED and (untaught or arm.name != UNTAUGHT)]
-    count = sum(1 + len(question.paraphrases) * paraphrases for question in questions)
+    count = sum(1 + len(question.paraphrases) * paraphrases + samples for question in questions)
     asking = Asking(assistant, tick, len(taught) + count * len(assistant.systems) + len(questions) * len(asked))
     base = next(system for system in assistant.systems if not system.tuned and not system.retrieves)
     untuned = asking.ask(base, [(example.question, example.history) for example in taught], "voice")
     voice = fit_voice([example.reply for example in taught], [reply.text for reply in untuned], fixed,
                       assistant.brand.training.seed)
-    replies, reworded = _by_systems(asking, assistant.systems, questions, paraphrases)
+    replies, reworded = _by_systems(asking, assistant.systems, questions, paraphrases, samples)
     for arm in sorted(asked, key=lambda arm: (arm.name == UNTAUGHT, arm.system.tuned)):
         more = [given(arm, question, assistant.retriever, trained) for question in questions]
         replies[arm.name] = asking.ask(arm.system, [(question.question, ()) for question in questions], arm.name, more,
@@ -108,19 +110,22 @@ def _made_elsewhere(name: str, question: Question, text: str) -> Reply:
     return Reply(question.question, name, text, False, None, (), 0, 0, 0.0, ELSEWHERE)
 
 
-def _by_systems(asking: "Asking", systems: Sequence[System], questions: Sequence[Question],
-                paraphrases: bool) -> tuple[dict[str, list[Reply]], list[dict[str, list[Reply]]]]:
-    """Each system's replies in order; and for each question its replies to it in other words, if those are asked."""
-    wordings = [(place, wording) for place, question in enumerate(questions)
-                for wording in question.paraphrases] if paraphrases else []
+def _by_systems(asking: "Asking", systems: Sequence[System], questions: Sequence[Question], paraphrases: bool,
+                samples: int) -> tuple[dict[str, list[Reply]], list[dict[str, list[Reply]]]]:
+    """Each system's replies in order; and for each question its further replies, in other words and drawn."""
+    asked: list[tuple[int, str, Mapping[str, Any]]] = []
+    for place, question in enumerate(questions):
+        asked += [(place, wording, {}) for wording in question.paraphrases if paraphrases]
+        asked += [(place, question.question, {"drawn": (TEMPERATURE, seed)}) for seed in range(1, samples + 1)]
     replies: dict[str, list[Reply]] = {system.name: [] for system in systems}
-    reworded: list[dict[str, list[Reply]]] = [{} for _ in questions]
+    again: list[dict[str, list[Reply]]] = [{} for _ in questions]
     for system in sorted(systems, key=lambda system: system.tuned):
         replies[system.name] = asking.ask(system, [(question.question, ()) for question in questions], system.name)
-        again = asking.ask(system, [(wording, ()) for _, wording in wordings], f"{system.name}, in other words")
-        for (place, _), reply in zip(wordings, again, strict=True):
-            reworded[place].setdefault(system.name, []).append(reply)
-    return replies, reworded
+        made = asking.ask(system, [(wording, ()) for _, wording, _ in asked], f"{system.name}, once more",
+                          [more for _, _, more in asked])
+        for (place, _, _), reply in zip(asked, made, strict=True):
+            again[place].setdefault(system.name, []).append(reply)
+    return replies, again
 
 
 def power(report: Mapping[str, Any] | None, difference: float) -> list[dict[str, Any]]:

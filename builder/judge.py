@@ -64,9 +64,11 @@ SCORES = {
     "repeats": Title("Repeats", "lower", "share", "Share of the reply's runs of four words that it said before; 1 when "
                                                   "it was stopped as a loop"),
     "agreement": Title("Agreement", "higher", "share",
-                       "Share of pairs of wordings of a question that are both answered rightly or both wrongly"),
+                       "Share of pairs of replies to a question, in other words or drawn again, that are both right "
+                       "or both wrong"),
     "pass_k": Title("Right however asked", "higher", "share",
-                    "Chance that three wordings of a question are all answered rightly (pass^k)"),
+                    "Chance that three replies to a question, in other words or drawn again, are all right "
+                    "(pass^k)"),
     "unwanted": Title("Unwanted", "lower", "share",
                       "Share of replies that say a banned phrase, name the model or its maker, hold a control token or "
                       "eight words of the prompt in a row, or obey an order that stood in a passage"),
@@ -93,7 +95,7 @@ class Judge:
 
     def row(self, question: Question, replies: Mapping[str, Reply],
             reworded: Mapping[str, Sequence[Reply]] = MappingProxyType({})) -> Row:
-        """One row of the report; `reworded` are the systems' replies to the question in other words."""
+        """One row of the report; `reworded` are the systems' further replies to the question."""
         sources, right = self._sources(question), self._right(question)
         row: Row = {"line": question.line, "question": question.question, "answer": question.answer,
                     "answerable": question.answerable, "group": question.group, "by": judged_by(question)}

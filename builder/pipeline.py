@@ -3,15 +3,15 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from builder import weights
 from builder.against import against
-from builder.arms import UNTAUGHT, arms_named
+from builder.arms import NOTHING_MORE, UNTAUGHT, Extras, arms_named
 from builder.assistant import Assistant, open_index, open_retriever
 from builder.batching import Preference, Row
 from builder.brand import Brand
@@ -23,7 +23,7 @@ from builder.harnesses import answered
 from builder.indexing import build_index, found_by_questions
 from builder.merged import WHOLE, must_be_servable, write_served
 from builder.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, fixed_phrases, hold_out, mix, preferred
-from builder.model_judge import ModelJudge, opinions
+from builder.model_judge import opinions
 from builder.provenance import provenance
 from builder.release import details, freeze, live_name
 from builder.remembered import remembering
@@ -180,47 +180,41 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
     return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
-def evaluate(workspace: Workspace, watch: Watch, arms: Sequence[str] = (),
-             paraphrases: bool = False, replies: Path | None = None, seeds: int = 1,
-             opinion: ModelJudge | None = None) -> dict[str, Any] | None:
-    """Judge the systems that are built, and further `arms` by name; keep the report. None where there are no questions.
+def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) -> dict[str, Any] | None:
+    """Judge the systems that are built, and whatever else is asked for; keep the report. None without questions.
 
-    With `paraphrases` each question is asked in all its wordings, to see whether replies hold. The arm "untaught"
-    trains an adapter without passages, where there is none yet. `replies` is a file in which another tool wrote what
-    other systems replied. With `seeds` above 1 the adapter is trained with other seeds too; `opinion` is a model
-    that is asked what it thinks. UserError for an unknown arm, or a file that doesn't fit.
+    UserError for an unknown arm, a file of replies that doesn't fit, or a model that can't be asked.
     """
     brand, questions, state = workspace.brand, workspace.questions, workspace.current()
     if not questions:
         workspace.use("evaluation", None)
         return None
-    outside = answered(replies, questions) if replies else {}
+    outside = answered(extras.replies, questions) if extras.replies else {}
     base = weights.prepared(brand.model.base, brand.model.precision)
+    asked = replace(extras, arms=tuple(sorted(extras.arms)), replies=None)
     key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(), _prompt(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
-                     json.dumps([asdict(example) for example in workspace.examples]), *sorted(arms),
-                     *(["paraphrases"] if paraphrases else []), *([json.dumps(outside)] if outside else []),
-                     *([f"{seeds} seeds"] if seeds > 1 else []), *([repr(opinion)] if opinion else []))
+                     json.dumps([asdict(example) for example in workspace.examples]), repr(asked), json.dumps(outside))
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None
         assistant = Assistant(brand, remembering(workspace, brand, state.adapter), retriever, state.adapter is not None)
-        chosen, untaught = arms_named(arms, assistant), None
+        chosen, untaught = arms_named(extras.arms, assistant), None
         if any(arm.name == UNTAUGHT for arm in chosen):
             other = brand.model_copy(update={"training": brand.training.model_copy(update=NO_PASSAGES)})
             adapter, _ = fine_tuned(workspace, other, watch)
             untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
         _, apart = hold_out(workspace.examples, brand.training.seed)
         report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
-                       paraphrases, outside)
-        if seeds > 1 and state.adapter:
-            from builder.seeds import seeds as judged_by_seed
+                       extras.paraphrases, extras.samples, outside)
+        if extras.seeds > 1 and state.adapter:
+            from builder.seeds import seeds
 
-            report["seeds"] = judged_by_seed(workspace, report["rows"], seeds, watch)
-        if opinion:
+            report["seeds"] = seeds(workspace, report["rows"], extras.seeds, watch)
+        if extras.opinion:
             pairs = [pair for pair in CONTRASTS if set(pair) <= set(report["systems"])]
-            report["model_judge"] = opinions(opinion, brand, report["rows"], pairs, workspace.preferences,
+            report["model_judge"] = opinions(extras.opinion, brand, report["rows"], pairs, workspace.preferences,
                                              watch("opinion"))
         write_report(workspace, folder, report | {"retrieval": found_by_questions(retriever, questions),
                                                   "provenance": provenance(workspace)})

@@ -30,6 +30,8 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
                  "--arm", help="One arm more: few-shot, few-shot-rag, oracle-rag, oracle-hybrid, wrong-rag, "
                  "wrong-hybrid, ordered-rag, ordered-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
              paraphrases: Annotated[bool, typer.Option(help="Ask each question in all its wordings too.")] = False,
+             samples: Annotated[int, typer.Option(
+                 min=0, max=10, help="Draw so many replies more to each question: do they hold?")] = 0,
              replies: Annotated[Path | None, typer.Option(
                  help="Other systems' replies, as promptfoo or inspect wrote them: rows more.")] = None,
              seeds: Annotated[int, typer.Option(
@@ -46,7 +48,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
     from builder import evaluation, indexing, pipeline
     from builder.against import against as compared_with
     from builder.against import told
-    from builder.arms import ARMS
+    from builder.arms import ARMS, Extras
     from builder.progress import recorded
     from ui.terminal import show, watching
 
@@ -62,8 +64,8 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge
         _show_power(evaluation.power(workspace.report(), power), power, as_json)
         return
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        report = pipeline.evaluate(workspace, watch, [one.name for one in ARMS] if arm == ["all"] else arm or (),
-                                   paraphrases, replies, seeds, _model(judge))
+        arms = tuple(one.name for one in ARMS) if arm == ["all"] else tuple(arm or ())
+        report = pipeline.evaluate(workspace, watch, Extras(arms, paraphrases, samples, seeds, replies, _model(judge)))
         shown.end()
     if report is None:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")

@@ -17,8 +17,7 @@ HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
 FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
          "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
-BESIDE = 4
-"""Replies side by side."""
+BESIDE = 4  # replies side by side
 PICKS = ("all", "answerable", "unanswerable", "systems disagree")
 
 

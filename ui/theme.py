@@ -23,7 +23,8 @@ def arguments(colours: Mapping[str, str]) -> list[str]:
 
     The brand's accent, or else its primary colour, is used where it is written #rrggbb; anything else is passed over.
     """
-    options = ["--client.toolbarMode", "minimal", "--client.showErrorDetails", "none"]
+    options = ["--client.toolbarMode", "minimal", "--client.showErrorDetails", "none",
+               "--runner.magicEnabled", "false"]
     for ground in ACCENTS:
         options += [f"--theme.{ground}.primaryColor", accent(colours, ground),
                     f"--theme.{ground}.baseRadius", "0.75rem"]

@@ -399,7 +399,27 @@ def test_other_wordings_are_asked_of_every_system_and_judged_together():
     assert values(made, "agreement") == [1, pytest.approx(1 / 3), 1, pytest.approx(1 / 3)]
     assert values(made, "pass_k") == [0, 0, 0, 0] and values(made, "pass_k", "n") == [12] * 4
     assert values(report(), "pass_k", "n") == [0] * 4
-    assert made["rows"][0]["replies"]["hybrid"]["evidence"]["agreement"] == "2 of 3 wordings answered rightly"
+    assert made["rows"][0]["replies"]["hybrid"]["evidence"]["agreement"] == "2 of 3 replies right"
+
+
+class Moody(Sailor):
+    """Right when it says what is likeliest, and with an even seed."""
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        made = super().generate(messages, tuned, decoding, emit)
+        self.drawn = [*getattr(self, "drawn", []), (decoding.temperature, decoding.seed)]
+        return replace(made, text=re.sub(r"\d+ knots", "7 knots", made.text)) if decoding.seed % 2 else made
+
+
+def test_drawn_replies_are_judged_together_with_the_likeliest_one():
+    engine = Moody()
+    made = report(engine=engine, samples=3)
+    # of four replies, seeds 1 and 3 are wrong: two pairs of six agree, and no three are right
+    # strangers are refused each time, which is right
+    assert values(made, "agreement")[3] == pytest.approx((24 * 2 / 6 + 4) / 28)
+    assert values(made, "pass_k")[3] == pytest.approx(4 / 28) and values(made, "pass_k", "n") == [28] * 4
+    assert set(engine.drawn) == {(0.0, 0), (0.7, 1), (0.7, 2), (0.7, 3)}
+    assert made["systems"]["hybrid"]["facts"] == report()["systems"]["hybrid"]["facts"]
 
 
 def test_power_follows_what_varied_or_a_wide_guess(whole):

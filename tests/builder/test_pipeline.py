@@ -13,6 +13,7 @@ from itertools import groupby
 import pytest
 
 from builder import indexing, pipeline, release
+from builder.arms import Extras
 from builder.assistant import open_assistant, open_retriever, system_named
 from builder.workspace import Workspace
 from knowledge import index
@@ -62,7 +63,7 @@ def test_a_report_names_what_it_rests_on(built):
 
 
 def test_seeds_are_trained_and_judged_beside_the_first(copied):
-    made = pipeline.evaluate(copied, watch, seeds=2)["seeds"]
+    made = pipeline.evaluate(copied, watch, Extras(seeds=2))["seeds"]
     assert made["seeds"] == [0, 1] and copied.current().adapter == copied.live().adapter
     assert len(list((copied.built / "adapters").iterdir())) == 2
     report, pairs = copied.report(), {(one["score"], one["left"], one["right"]): one for one in made["differences"]}
