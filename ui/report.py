@@ -5,10 +5,13 @@ from typing import Any
 
 import streamlit as st
 
+from builder.arms import ARMS
 from builder.report import told_apart_line
+from builder.workspace import Workspace
 from ui.charts import change, coverage_chart, differences_chart, label, reliability_chart, systems_chart, written
 from ui.session import workspace
 from ui.show import ability, command, plain
+from ui.work import start
 
 HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
           "nothing": ("no gain shown", ":material/remove_circle:", "gray"),
@@ -32,6 +35,7 @@ def page() -> None:
         return
     _verdict(report)
     _downloads(here.current().evaluation)
+    _again(here)
     _charts(report)
     _table(report)
     _differences(report)
@@ -53,6 +57,23 @@ def _verdict(report: dict[str, Any]) -> None:
         with column.container(border=True, gap="xsmall"):
             st.caption(half.capitalize())
             st.subheader(f":{colour}[{icon} {words}]", anchor=False)
+
+
+def _again(here: Workspace) -> None:
+    """Evaluate again with further arms, in a process of its own; the training page shows how far it is."""
+    with st.expander("Ask for more than the four systems", icon=":material/science:"):
+        chosen = st.multiselect("Further rows of the table", [arm.name for arm in ARMS], key="arms",
+                                placeholder="Baselines, oracles and attacks")
+        for arm in ARMS:
+            if arm.name in chosen:
+                st.caption(f"{arm.name}: {plain(arm.meaning)}")
+        wordings = st.checkbox("Ask each question in all its wordings", key="wordings")
+        samples = st.number_input("Draw so many replies more to each question", 0, 10, 0, key="samples")
+        if st.button("Evaluate", type="primary", icon=":material/play_arrow:"):
+            more = [part for name in chosen for part in ("--arm", name)]
+            more += ["--paraphrases"] * wordings + (["--samples", str(samples)] if samples else [])
+            start(here.folder, "evaluate", *more)
+            st.switch_page("training.py")
 
 
 def _downloads(folder: Path | None) -> None:
@@ -198,8 +219,8 @@ def _browser(report: dict[str, Any]) -> None:
         else:
             st.caption("The documents don't answer this; a system that looks things up should abstain.")
     replies = list(row["replies"].items())
-    for start in range(0, len(replies), BESIDE):
-        for column, (name, reply) in zip(st.columns(min(BESIDE, len(replies))), replies[start:start + BESIDE],
+    for first in range(0, len(replies), BESIDE):
+        for column, (name, reply) in zip(st.columns(min(BESIDE, len(replies))), replies[first:first + BESIDE],
                                          strict=False):
             with column.container(border=True, height="stretch"):
                 _reply(name, reply, report.get("arms", {}))

@@ -11,6 +11,7 @@ from builder.workspace import Workspace
 from knowledge.files import read_json
 from ui.session import workspace
 from ui.show import command, fault, plain
+from ui.work import fault_of
 
 # Comments, not strings: Streamlit would show a string that stands alone on the page.
 REFRESH = 2.0  # seconds between two looks at the build that runs
@@ -37,6 +38,8 @@ def _build(here: Workspace) -> None:
         st.session_state.building = False
         st.rerun()
     st.session_state.building = runs
+    if not runs and (wrong := fault_of(here.folder)):
+        fault(wrong)
     if progress is None:
         return
     if runs:
