@@ -1,6 +1,7 @@
 """The stages of a build: index, train, check, evaluate; each made once for its inputs, and a stopped one carries on."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -278,13 +279,19 @@ def _reached(workspace: Workspace, report: dict[str, Any]) -> list[dict[str, Any
 
 @contextmanager
 def building(workspace: Workspace) -> Iterator[None]:
-    """Let one build at a time work on a workspace; UserError while another one does. A killed build holds nothing."""
+    """Let one build at a time work on a workspace; UserError while another one does. A killed build holds nothing.
+
+    While it works, its file `building` holds the number of its process.
+    """
     import fcntl
 
     workspace.built.mkdir(parents=True, exist_ok=True)
-    with (workspace.built / "building").open("w") as held:
+    with (workspace.built / "building").open("a+") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{workspace.folder}: another build is at work here; wait for it or stop it") from None
+        held.truncate(0)
+        held.write(str(os.getpid()))
+        held.flush()
         yield

@@ -11,12 +11,14 @@ from knowledge.conversion import Converter
 from knowledge.converted import Converted, Unreadable
 from knowledge.errors import UserError
 from knowledge.fetch import fetched, read_urls
-from knowledge.files import Tick, hash_bytes, read_json, silent, write_json
+from knowledge.files import Tick, hash_bytes, read_json, silent, write_bytes, write_json
 
 VERSION = "2"
 """Of how files are converted; a new one makes them be converted again."""
 LARGEST = 50_000_000
 """Bytes; a larger file is no document to quote from."""
+LONGEST_NAME = 200
+"""Bytes of a file's name; file systems take 255, and temporary ones are longer."""
 TO_TELL = 60
 """Letters from which a language is told."""
 DEEPEST = 40
@@ -82,6 +84,27 @@ def read_documents(workspace: Path, tick: Tick = silent) -> tuple[list[Document]
     finally:
         converter.close()
     return documents, failures
+
+
+def add_file(workspace: Path, name: str, data: bytes, replace_it: bool = False) -> Path:
+    """Put a file of a person's below `workspace`/documents, under the last part of its name, and return where it lies.
+
+    UserError where no such file would be read, or one of that name is there already, unless `replace_it`.
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
+    ending = Path(last).suffix.lower()
+    if not last.strip(".") or last.startswith(".") or printable(last) != last or len(last.encode()) > LONGEST_NAME:
+        raise UserError(f"{printable(name)[:80]}: is no name for a document; rename the file")
+    if ending not in (*FORMATS, ".urls"):
+        raise UserError(f"{last}: {ending or 'a file without an ending'} is not a known format; save it as one of "
+                        f"{', '.join((*FORMATS, '.urls'))}")
+    if len(data) > LARGEST:
+        raise UserError(f"{last}: is larger than {LARGEST // 1_000_000} MB; split it")
+    place = workspace / "documents" / last
+    if place.exists() and not replace_it:
+        raise UserError(f"{last}: is there already; rename the new one, or say that it replaces the old one")
+    write_bytes(place, data)
+    return place
 
 
 def _files(root: Path) -> Iterator[Path]:

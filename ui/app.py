@@ -10,9 +10,9 @@ from ui.show import fault
 def main() -> None:
     """Draw the frame and the page in it."""
     # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
-    pages = [st.Page("chat.py", title="Chat", default=True), st.Page("compare.py", title="Compare"),
-             st.Page("training.py", title="Training"), st.Page("report.py", title="Report"),
-             st.Page("questions.py", title="Questions")]
+    pages = [st.Page("chat.py", title="Chat", default=True), *(
+        st.Page(f"{name}.py", title=name.capitalize())
+        for name in ("compare", "documents", "questions", "training", "report", "releases"))]
     chosen = st.navigation(pages, position="top")
     try:
         st.set_page_config(page_title=f"{chosen.title} · {workspace().brand.name}",

@@ -1,19 +1,22 @@
 """The training page: the build that runs, its loss as it falls, and what the last training came to."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import streamlit as st
 
+from builder.plan import plan as planned
 from builder.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
 from builder.workspace import Workspace
 from knowledge.files import read_json
 from ui.session import workspace
 from ui.show import command, fault, plain
-from ui.work import fault_of
+from ui.work import fault_of, start, stop
 
 # Comments, not strings: Streamlit would show a string that stands alone on the page.
+STARTS = 100  # tenths of a second that a build may take until it says where it is
 REFRESH = 2.0  # seconds between two looks at the build that runs
 POINTS = 400  # steps that a curve is drawn with at most
 LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
@@ -26,6 +29,8 @@ def page() -> None:
     here = workspace()
     st.title("Training")
     _build(here)
+    if not st.session_state.building:
+        _begin(here)
     _adapter(here)
 
 
@@ -43,13 +48,44 @@ def _build(here: Workspace) -> None:
     if progress is None:
         return
     if runs:
-        _running(progress)
+        _running(progress, here)
     else:
         _ended(progress)
 
 
-def _running(progress: Progress) -> None:
-    st.subheader(f"Building: {plain(progress.stage)}", anchor=False)
+def _begin(here: Workspace) -> None:
+    """What a build would take, and the button that starts it."""
+    with st.container(horizontal=True):
+        asked = st.button("How long will it take?", icon=":material/schedule:")
+        if st.button("Build", type="primary", icon=":material/play_arrow:"):
+            start(here.folder, "build")
+            _until_it_runs(here)
+    st.caption("A build reads the documents, trains, checks and judges; what is made already is not made again, and "
+               "one that was stopped carries on. It goes on when this page is closed.")
+    if asked:
+        with st.spinner("Rehearsing the build in small, for a minute or two…"):
+            made = planned(here)
+        st.dataframe([{"stage": one["name"], "about": in_words(one["seconds"]),
+                       "between": f"{in_words(one['low'])} and {in_words(one['high'])}",
+                       "memory": f"{one['memory_bytes'] / 1e9:.1f} GB"} for one in [
+                           *made["stages"], made | {"name": "whole"}]], hide_index=True, width="stretch")
+
+
+def _until_it_runs(here: Workspace) -> None:
+    """Wait until what was just started writes how far it is, or is gone; then draw the page again."""
+    for _ in range(STARTS):
+        time.sleep(0.1)
+        progress = read_progress(here)
+        if fault_of(here.folder) or (progress and progress.state == "running"):
+            break
+    st.rerun()
+
+
+def _running(progress: Progress, here: Workspace) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Building: {plain(progress.stage)}", anchor=False)
+        if st.button("Stop", icon=":material/stop:"):
+            stop(here.folder)
     steps = f"step {progress.done:,} of {progress.total:,}" if progress.total else "getting ready"
     left = f"about {in_words(progress.left)} left" if progress.left and progress.share < 1 else ""
     st.progress(progress.share, " · ".join(filter(None, [f"{progress.share:.0%}", steps, plain(progress.note), left])))

@@ -1,7 +1,10 @@
 """Commands that the app starts: processes of their own, which go on when the page is closed."""
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 LOG = "work.log"
@@ -29,3 +32,15 @@ def fault_of(folder: Path) -> str:
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].removeprefix(SAYS) if lines and lines[-1].startswith(SAYS) else ""
+
+
+def stop(folder: Path) -> None:
+    """End the build that works on a workspace, whoever started it; the same command carries on where it was."""
+    import fcntl
+
+    with suppress(OSError, ValueError), (folder / ".twofold" / "building").open() as held:
+        number = int(held.read())
+        try:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # held by the build itself, so the number is its own
+            os.kill(number, signal.SIGTERM)

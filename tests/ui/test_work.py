@@ -1,6 +1,7 @@
 """What the app starts: a process of its own that does what the command does, and whose fault is told on the page."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,16 +10,18 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from builder import release
+from builder.pipeline import building
 from builder.progress import read_progress
 from builder.workspace import Workspace
 from tests.conftest import write_lines
-from ui.work import fault_of, start
+from ui.work import fault_of, start, stop
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 
 
 def until(done):
-    for _ in range(600):
+    for _ in range(1800):
         if done():
             return
         time.sleep(0.1)
@@ -72,3 +75,33 @@ def test_the_training_page_tells_what_went_wrong(page, copied):
     start(copied.folder, "evaluate")
     until(lambda: fault_of(copied.folder))
     assert any("holds no questions" in one.value for one in page("training.py").error)
+
+
+def test_a_build_started_on_the_page_is_stopped_on_the_page_and_carries_on(written, monkeypatch):
+    st.cache_resource.clear()
+    monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
+    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("training.py").run()
+    next(one for one in test.button if one.label == "Build").click().run()
+
+    def state():
+        progress = read_progress(Workspace(written))
+        return progress and progress.state
+
+    until(lambda: state() == "running")
+    test = test.run()
+    next(one for one in test.button if one.label == "Stop").click().run()
+    until(lambda: state() == "stopped")
+    with building(Workspace(written)):  # nothing holds the workspace any more
+        pass
+    start(written, "build")
+    until(lambda: state() == "running")
+    until(lambda: state() == "finished")
+    assert release.names(Workspace(written)) == ["r001"]
+
+
+def test_nobody_is_ended_where_no_build_works(written):
+    stop(written)
+    (written / ".twofold").mkdir(exist_ok=True)
+    for held in (str(os.getpid()), "", "nonsense"):
+        (written / ".twofold" / "building").write_text(held)
+        stop(written)

@@ -1,0 +1,90 @@
+"""The documents page: what is uploaded lies in documents/, what failed is told, and text of documents stays text."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from hypothesis import given
+from hypothesis import strategies as st_
+from streamlit.testing.v1 import AppTest
+
+from knowledge.documents import FORMATS, LARGEST, add_file, read_documents
+from knowledge.errors import UserError
+from knowledge.files import read_json, write_json
+
+APP = Path(__file__).parents[2] / "ui" / "app.py"
+
+
+@pytest.fixture
+def page(copied, monkeypatch):
+    st.cache_resource.clear()
+    monkeypatch.setattr(sys, "argv", ["app.py", str(copied.folder)])
+
+    def opened():
+        test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("documents.py").run()
+        assert not test.exception
+        return test
+
+    return opened
+
+
+def said(test):
+    return "\n".join(one.value for kind in (test.caption, test.text, test.error, test.markdown) for one in kind)
+
+
+def test_documents_and_their_passages_are_shown_and_searched(page):
+    test = page()
+    assert "1 documents in 10 passages answer now." in said(test)
+    assert list(test.dataframe[0].value["document"]) == ["documents/house.md"]
+    test.selectbox(key="document").select("documents/house.md").run()
+    assert "Linen shades are cut by hand in sizes from 20 to 60 centimetres." in said(test)
+    test.text_input(key="searched").set_value("When do parcels leave?").run()
+    assert not test.exception and "These answer with probability" in said(test) and "so it would answer" in said(test)
+    assert any("Parcels" in one.label for one in test.expander)
+    test.text_input(key="searched").set_value("Who won the chess match?").run()
+    assert "so it would abstain" in said(test)
+
+
+def test_what_could_not_be_read_is_told_with_its_reason_as_text(page, copied):
+    place = copied.current().index / "index.json"
+    nasty = {"document": "documents/![x](https://evil.example/p.png).md", "reason": "<b>broken</b>"}
+    write_json(place, read_json(place) | {"failed": [nasty]})
+    told = said(page())
+    assert "broken" in told and "<b>" not in told and "![x](https" not in told
+
+
+def test_uploaded_files_lie_below_documents_and_take_no_others_place(tmp_path):
+    for name in ("a.md", "../../b.md", "C:\\Users\\me\\c.md", "/etc/d.md", "e f.MD"):
+        add_file(tmp_path, name, b"# Text\n\nWe open at nine.")
+    held = sorted(file.name for file in (tmp_path / "documents").iterdir())
+    assert held == ["a.md", "b.md", "c.md", "d.md", "e f.MD"]
+    assert len(read_documents(tmp_path)[0]) == 5
+    with pytest.raises(UserError, match=r"a\.md: is there already"):
+        add_file(tmp_path, "a.md", b"other")
+    assert (tmp_path / "documents" / "a.md").read_bytes().startswith(b"# Text")
+    add_file(tmp_path, "a.md", b"other", replace_it=True)
+    assert (tmp_path / "documents" / "a.md").read_bytes() == b"other"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden.md", "a.exe", "noending", "a\nb.md", "\u202egnp.md",
+                                  "x" * 300 + ".md", "a/", "brand.yaml"])
+def test_names_that_are_none_are_one_line_and_write_nothing(tmp_path, name):
+    with pytest.raises(UserError) as told:
+        add_file(tmp_path, name, b"text")
+    assert "\n" not in str(told.value) and not (tmp_path / "documents").exists()
+
+
+def test_a_file_too_large_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is larger than 50 MB; split it"):
+        add_file(tmp_path, "a.md", b"x" * (LARGEST + 1))
+
+
+@given(st_.text(max_size=30), st_.sampled_from(FORMATS))
+def test_no_name_leads_out_of_documents(tmp_path_factory, name, ending):
+    folder = tmp_path_factory.mktemp("names")
+    try:
+        made = add_file(folder, name + ending, b"x")
+    except UserError:
+        return
+    assert made.parent == folder / "documents" and made.resolve().parent == (folder / "documents").resolve()
