@@ -21,6 +21,13 @@ def answering(report: Report) -> str:
     return next(system for system in BEST if system in report["systems"])
 
 
+def report_of(workspace: Workspace, release: str) -> Report | None:
+    """The report of a release, None where it was not evaluated; UserError where there is no such release."""
+    place = workspace.built / str(details(workspace, release).get("evaluation")) / "report.json"
+    loaded: Report | None = read_json(place) if place.is_file() else None
+    return loaded
+
+
 def against(workspace: Workspace, report: Report, release: str) -> dict[str, Any]:
     """A report against that of a release, each by the system that it answers with, on the questions both were asked.
 
@@ -29,11 +36,9 @@ def against(workspace: Workspace, report: Report, release: str) -> dict[str, Any
     `builder.forgetting`: kept, forgot or cannot tell; None with fewer than FEWEST questions. UserError where the
     release has no evaluation.
     """
-    named = details(workspace, release).get("evaluation")
-    place = workspace.built / str(named) / "report.json"
-    if not named or not place.exists():
+    earlier = report_of(workspace, release)
+    if earlier is None:
         raise UserError(f"{release}: was not evaluated; name another release")
-    earlier: Report = read_json(place)
     old, new = answering(earlier), answering(report)
     known = {row["question"]: row["replies"][old]["scores"] for row in earlier["rows"] if old in row["replies"]}
     rows = [row for row in report["rows"] if row["question"] in known and new in row["replies"]]

@@ -62,6 +62,12 @@ class Draft:
         """What it is known by once it was refused: where its fact stands."""
         return hash_bytes(self.source, str(self.offset), self.facts[0][0])[:16]
 
+    def edited(self, question: str, fact: str) -> "Draft":
+        """As a person left it, the fact's spellings apart by |; what is empty stays as it was drafted."""
+        spellings = tuple(said.strip() for said in fact.split("|") if said.strip())
+        return replace(self, question=question.strip() or self.question,
+                       facts=(spellings,) if spellings else self.facts)
+
 
 def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> list[Draft]:
     """At most `count` drafts, spread over the documents: each asks for the one amount, time or date of a sentence.

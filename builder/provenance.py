@@ -29,7 +29,8 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
                    "questions": hash_bytes(json.dumps([asdict(one) for one in workspace.questions])),
                    "examples": hash_bytes(json.dumps([asdict(one) for one in workspace.examples])),
                    "index": state.index.name if state.index else None},
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in (
+            *PACKAGES, *(["openvino-genai"] if brand.model.engine == "openvino" else []))},
         "python": platform.python_version(), "machine": f"{platform.machine()} {platform.system()}"}
 
 

@@ -5,14 +5,13 @@ from dataclasses import asdict
 from statistics import mean, stdev
 from typing import Any
 
-from builder.ablation import judged_with
+from builder.ablation import SYSTEMS, judged_with
 from builder.evaluation import PRIMARY
 from builder.statistics import difference
 from builder.workspace import Watch, Workspace
 
 PAIRS = (("fine-tune-only", "prompt-only"), ("hybrid", "rag-only"), ("hybrid", "fine-tune-only"))
 """The primary pairs in which an adapter takes part."""
-TUNED = ("fine-tune-only", "hybrid")
 
 
 def seeds(workspace: Workspace, rows: Sequence[Mapping[str, Any]], count: int, watch: Watch) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def _pair(by_seed: Sequence[Sequence[Mapping[str, Any]]], rows: Sequence[Mapping
         return None
     kept = []
     for place, row in enumerate(rows):
-        values = [[(row if name not in TUNED else judged[place])["replies"][name]["scores"][score]
+        values = [[(row if name not in SYSTEMS else judged[place])["replies"][name]["scores"][score]
                    for judged in by_seed] for name in (left, right)]
         if None not in [*values[0], *values[1]]:
             kept.append((*values, row["group"]))

@@ -1,6 +1,6 @@
 """The command that drafts questions, for a person to accept, edit or refuse one by one, or takes them from a file."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,10 +80,8 @@ def _show(number: int, total: int, one: "Draft") -> None:
 
 def _edited(one: "Draft") -> "Draft":
     """The draft with what a person writes in place of question and fact; an empty line keeps it."""
-    question = _ask("question (Enter keeps it)") or one.question
-    fact = _ask("fact, spellings apart by | (Enter keeps it)")
-    spellings = tuple(said.strip() for said in fact.split("|") if said.strip())
-    return replace(one, question=question, facts=(spellings,) if spellings else one.facts)
+    question = _ask("question (Enter keeps it)")
+    return one.edited(question, _ask("fact, spellings apart by | (Enter keeps it)"))
 
 
 def _ask(what: str) -> str:

@@ -1,7 +1,6 @@
 """The questions page: drafts from the documents, each accepted, edited or refused by a person before it counts."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import streamlit as st
 
@@ -54,15 +53,9 @@ def _card(here: Workspace, one: Draft) -> None:
             wanted = st.form_submit_button("Accept", type="primary", icon=":material/check:", key=f"accept {one.key}")
             refused = st.form_submit_button("Refuse", icon=":material/close:", key=f"refuse {one.key}")
     if wanted:
-        _decide(one, lambda: accept(here, _edited(one, question, facts)))
+        _decide(one, lambda: accept(here, one.edited(question, facts)))
     elif refused:
         _decide(one, lambda: refuse(here, one))
-
-
-def _edited(one: Draft, question: str, facts: str) -> Draft:
-    """The draft as a person left it; an emptied field keeps what was drafted."""
-    spellings = tuple(said.strip() for said in facts.split("|") if said.strip())
-    return replace(one, question=question.strip() or one.question, facts=(spellings,) if spellings else one.facts)
 
 
 def _decide(one: Draft, done: Callable[[], None]) -> None:

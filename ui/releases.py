@@ -2,19 +2,16 @@
 
 import difflib
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
-from builder.against import against, answering, told
+from builder.against import against, answering, report_of, told
+from builder.evaluation import PRIMARY
 from builder.release import details, live_name, names, promote, rollback
 from builder.workspace import Workspace
 from knowledge.errors import UserError
-from knowledge.files import read_json
 from ui.session import workspace
 from ui.show import command, fault, plain
-
-SCORES = ("facts", "tone")
 
 
 def page() -> None:
@@ -50,7 +47,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
                 st.badge("live", icon=":material/check:", color="green")
             if lacking:
                 st.badge(f"{len(lacking)} missed", icon=":material/warning:", color="orange")
-        if figures := _figures(here, known):
+        if figures := _figures(here, name):
             st.caption(figures)
         with st.expander(f"{len(known.get('gates', []))} gates", icon=":material/rule:", type="compact"):
             for gate in known.get("gates", []):
@@ -63,21 +60,15 @@ def _release(here: Workspace, name: str, live: bool) -> None:
                 _do(lambda: promote(here, name, bool(lacking)))
 
 
-def _figures(here: Workspace, known: dict[str, Any]) -> str:
+def _figures(here: Workspace, name: str) -> str:
     """What its evaluation found of the system that answers; nothing where it was not evaluated."""
-    report = _report(here, known)
+    report = report_of(here, name)
     if not report:
         return ""
     system = answering(report)
-    scores = [f"{score} {one['value']:.2f}" for score in SCORES
+    scores = [f"{score} {one['value']:.2f}" for score in PRIMARY
               if (one := report["systems"][system].get(score)) and one["value"] is not None]
     return plain(f"{system}: {', '.join(scores)} on {report['questions']} questions, {report['made'][:10]}")
-
-
-def _report(here: Workspace, known: dict[str, Any]) -> dict[str, Any] | None:
-    place = here.built / str(known.get("evaluation")) / "report.json"
-    loaded: dict[str, Any] | None = read_json(place) if place.is_file() else None
-    return loaded
 
 
 def _between(here: Workspace, known: list[str]) -> None:
@@ -89,8 +80,8 @@ def _between(here: Workspace, known: list[str]) -> None:
     for kind in ("index", "adapter"):
         same = before.get(kind) == after.get(kind)
         st.markdown(f"- {kind}: {'the same' if same else 'another'}")
-    report = _report(here, after)
-    if report and before.get("evaluation"):
+    report = report_of(here, newer)
+    if report and report_of(here, older):
         for line in told(against(here, report, older)):
             st.markdown(f"- {plain(line)}")
     changed = "\n".join(difflib.unified_diff(before["brand"].splitlines(), after["brand"].splitlines(), older, newer,
