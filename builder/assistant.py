@@ -12,6 +12,7 @@ from builder.brand import Brand
 from builder.citations import Citation, cite
 from builder.engine import Decoding, Emit, Engine, Generated, LlamaEngine
 from builder.mix import fixed_phrases
+from builder.release import unit
 from builder.render import Message, render
 from builder.workspace import Workspace
 from knowledge import encoder
@@ -134,13 +135,19 @@ def system_named(name: str) -> System:
     raise UserError(f"{name}: no such system; there are {', '.join(system.name for system in SYSTEMS)}")
 
 
-def open_assistant(workspace: Workspace, slots: int = 1) -> Assistant:
-    """Open what answers in a workspace: the live release, else the last build; with no build, the brand alone."""
-    state = workspace.live()
-    engine = open_engine(workspace.brand, state.adapter, slots)
-    retriever = open_retriever(workspace.brand, state.index) if state.index else None
-    fixed = fixed_phrases(workspace.brand, workspace.examples) if retriever else []
-    return Assistant(workspace.brand, engine, retriever, state.adapter is not None, fixed)
+def open_assistant(workspace: Workspace, slots: int = 1, release: str | None = None) -> Assistant:
+    """Open what answers in a workspace: the named release, else the live one, else the last build.
+
+    A release answers with its own brand. With no build the brand answers alone. UserError for an unknown release.
+    """
+    answering = unit(workspace, release)
+    brand, state = answering.brand, answering.state
+    engine = open_engine(brand, state.adapter, slots)
+    retriever = open_retriever(brand, state.index) if state.index else None
+    fixed = answering.fixed
+    if fixed is None:
+        fixed = tuple(fixed_phrases(brand, workspace.examples)) if retriever else ()
+    return Assistant(brand, engine, retriever, state.adapter is not None, fixed)
 
 
 def open_engine(brand: Brand, adapter: Path | None, slots: int = 1) -> Engine:

@@ -142,15 +142,20 @@ class Brand(Part):
 
 def read_brand(path: Path) -> Brand:
     """Read and check a brand.yaml; UserError names file, line and key."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: not found; `twofold new DIR` makes a workspace that already works") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error}); save it as UTF-8 text") from None
+    return as_brand(text, str(path))
+
+
+def as_brand(text: str, path: str) -> Brand:
+    """The text of a brand.yaml, checked; UserError names `path`, line and key."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         loaded = YAML(typ="rt").load(text)
     except YAMLError as error:
@@ -171,7 +176,7 @@ def read_brand(path: Path) -> Brand:
     return brand
 
 
-def _first_fault(path: Path, loaded: Any, error: ValidationError) -> str:
+def _first_fault(path: str, loaded: Any, error: ValidationError) -> str:
     """One line for the first fault that pydantic found, with the line of the key it concerns."""
     fault = error.errors()[0]
     keys = [str(key) for key in fault["loc"]]

@@ -245,7 +245,7 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
         if name == "evaluate" and made and "build" not in made:
             made = made | _told(workspace, made, spent)
         yield name, made
-    yield "release", freeze(workspace, _gates(workspace))
+    yield "release", freeze(workspace, _gates(workspace), fixed_phrases(workspace.brand, workspace.examples))
 
 
 def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:

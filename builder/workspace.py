@@ -92,14 +92,14 @@ class Workspace:
 
     def current(self) -> State:
         """The parts that the last build made."""
-        return self._state(self.built / "current.json")
+        return self.state_in(self.built / "current.json")
 
     def live(self) -> State:
         """The parts that answer: those of the live release, else those of the last build."""
         from builder.release import live_name
 
         name = live_name(self)
-        return self._state(self.built / "releases" / name / "release.json") if name else self.current()
+        return self.state_in(self.built / "releases" / name / "release.json") if name else self.current()
 
     def use(self, kind: str, folder: Path | None) -> None:
         """Record `folder` as the current part of this kind (index, adapter, check or evaluation)."""
@@ -123,7 +123,8 @@ class Workspace:
         loaded: dict[str, Any] | None = read_json(folder / "report.json") if folder else None
         return loaded
 
-    def _state(self, path: Path) -> State:
+    def state_in(self, path: Path) -> State:
+        """The parts that a file of the built folder names, as far as they are still there."""
         if not path.exists():
             return State()
         parts = read_json(path)

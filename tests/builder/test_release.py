@@ -61,3 +61,36 @@ def test_a_release_that_missed_a_gate_is_promoted_only_by_force(workspace):
     assert release.live_name(workspace) is None
     release.promote(workspace, name, force=True)
     assert release.live_name(workspace) == name
+
+
+def test_a_release_is_one_unit_with_its_own_brand(workspace):
+    build(workspace, "a" * 20)
+    first = release.freeze(workspace, fixed=["Hello!"])
+    release.promote(workspace, first)
+    brand = workspace.folder / "brand.yaml"
+    brand.write_text(brand.read_text().replace("Acme", "Apex"))
+    again = Workspace(workspace.folder)
+    second = release.freeze(again)
+    assert second != first
+    assert (release.unit(again).brand.name, release.unit(again).fixed) == ("Acme", ("Hello!",))
+    assert release.unit(again, second).brand.name == "Apex"
+    release.promote(again, second)
+    assert release.unit(again).brand.name == "Apex"
+    assert release.rollback(again) == first and release.unit(again).brand.name == "Acme"
+
+
+def test_a_release_whose_brand_was_changed_is_refused(workspace):
+    build(workspace, "a" * 20)
+    name = release.freeze(workspace)
+    file = workspace.built / "releases" / name / "release.json"
+    file.write_text(file.read_text().replace("Acme", "Evil"))
+    with pytest.raises(UserError, match="changed since it was built"):
+        release.promote(workspace, name)
+
+
+def test_without_a_release_the_last_build_answers_with_the_brand_as_it_is(workspace):
+    folder = build(workspace, "a" * 20)
+    now = release.unit(workspace)
+    assert (now.release, now.brand, now.state.index, now.fixed) == (None, workspace.brand, folder, None)
+    with pytest.raises(UserError, match="no such release"):
+        release.unit(workspace, "r009")
