@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,10 +67,20 @@ def make_folder(path: Path, fill: Callable[[Path], None]) -> Path:
     """Create the folder `path` whole: `fill` writes into a temporary sibling that is renamed at the end.
 
     A folder already there is left as it is: it was made whole by an earlier run. Interrupted at any
-    moment, `path` does not exist yet; what an earlier interruption left behind is cleared first.
+    moment, `path` does not exist yet; what an earlier interruption left behind is cleared first. Of two
+    processes that want the same folder one makes it, and the other waits.
     """
     if path.exists():
         return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.with_name(f".making-{path.name}.lock")):
+            return path if path.exists() else _made(path, fill)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _made(path: Path, fill: Callable[[Path], None]) -> Path:
     temporary = path.with_name(f".making-{path.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -80,11 +91,32 @@ def make_folder(path: Path, fill: Callable[[Path], None]) -> Path:
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
         os.rename(temporary, path)
-    except OSError as error:
+    except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise unwritable(path, error) from error
+        raise
     sync_folder(path.parent)
     return path
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the file `lock`, which is there only while somebody holds it; whoever is killed lets go."""
+    import fcntl
+
+    while True:
+        with lock.open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                gone = lock.stat().st_ino != os.fstat(held.fileno()).st_ino
+            except FileNotFoundError:
+                gone = True
+            if gone:
+                continue  # whoever held it before has taken it away
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

@@ -57,3 +57,16 @@ def test_killed_in_the_middle_the_folder_is_made_anew(tmp_path):
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_two_lists_share_a_hash_only_when_they_are_equal(left, right):
     assert (hash_bytes(*left) == hash_bytes(*right)) == (left == right)
+
+
+def test_two_processes_that_want_a_folder_make_it_once(tmp_path):
+    code = ("import os, sys, time; from pathlib import Path; from knowledge.files import make_folder\n"
+            f"place = Path({str(tmp_path)!r})\n"
+            "def fill(folder):\n"
+            "    (place / f'began-{os.getpid()}').touch()\n"
+            "    (folder / 'first').touch(); time.sleep(0.5); (folder / 'second').touch()\n"
+            "print(sorted(one.name for one in make_folder(place / 'kept' / 'made', fill).iterdir()))")
+    runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [run.communicate()[0].strip() for run in runs] == ["['first', 'second']"] * 4
+    assert len(list(tmp_path.glob("began-*"))) == 1
+    assert [one.name for one in (tmp_path / "kept").iterdir()] == ["made"]
