@@ -9,6 +9,7 @@ from typing import Any
 
 from builder.examples import Question, as_question
 from builder.render import Message
+from builder.scoring import plain
 from builder.scoring.facts import content_words
 from builder.scoring.quantities import MONTHS, SMALL, Quantity, spans
 from builder.workspace import Workspace
@@ -81,7 +82,8 @@ def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> lis
         raise UserError(f"{workspace.folder / 'documents'}: holds nothing to ask about; add files")
     known = [set(content_words(text)) for text in (
         *(question.question for question in workspace.questions),
-        *(example.question for example in workspace.examples))]
+        *(example.question for example in workspace.examples),
+        *(choice.better.question for choice in workspace.preferences))]
     refused = set(_refused(workspace))
     asked = {(question.source, question.offset) for question in workspace.questions}
     made: list[Draft] = []
@@ -101,8 +103,8 @@ def accept(workspace: Workspace, one: Draft) -> None:
 
     UserError where it is like a training example: an adapter has seen that, so it can't judge.
     """
-    if line := _seen(workspace, one.question):
-        raise UserError(f"{one.question}: is like the example on line {line}, which training sees; ask something else")
+    if place := _seen(workspace, one.question):
+        raise UserError(f"{one.question}: is like {place}, which training sees; ask something else")
     _append(workspace, [asdict(one) | {"answerable": True}])
 
 
@@ -118,8 +120,8 @@ def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tup
         question = as_question(kept, f"{place}, question {number}", number)
         if question.question in asked:
             left.append(f"{question.question}: is there already")
-        elif line := _seen(workspace, question.question):
-            left.append(f"{question.question}: is like the example on line {line}, which training sees")
+        elif place := _seen(workspace, question.question):
+            left.append(f"{question.question}: is like {place}, which training sees")
         else:
             asked.add(question.question)
             added.append(kept)
@@ -127,11 +129,33 @@ def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tup
     return len(added), left
 
 
-def _seen(workspace: Workspace, question: str) -> int | None:
-    """The line of a training example that asks much the same."""
+def _seen(workspace: Workspace, question: str) -> str:
+    """Where training sees a question that asks much the same, such as “the example on line 3”; "" where nowhere."""
     words = set(content_words(question))
-    return next((example.line for example in workspace.examples
-                 if _alike(words, set(content_words(example.question)))), None)
+    trained = [("example", one) for one in workspace.examples] + [
+        ("preference", one.better) for one in workspace.preferences]
+    return next((f"the {kind} on line {one.line}" for kind, one in trained
+                 if _alike(words, set(content_words(one.question)))), "")
+
+
+def judged_by(workspace: Workspace, question: str) -> int | None:
+    """The line of a question of questions.jsonl that `question` is like, its paraphrases counted.
+
+    What judges never trains, so no example may ask it.
+    """
+    return judging(workspace)(question)
+
+
+def judging(workspace: Workspace) -> Callable[[str], int | None]:
+    """The same for many questions: what judges is looked at once."""
+    wordings = [(judge.line, plain(wording), set(content_words(wording))) for judge in workspace.questions
+                for wording in (judge.question, *judge.paraphrases)]
+
+    def judged(question: str) -> int | None:
+        said, words = plain(question), set(content_words(question))
+        return next((line for line, other, others in wordings if said == other or _alike(words, others)), None)
+
+    return judged
 
 
 def _append(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:

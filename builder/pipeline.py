@@ -229,6 +229,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
 def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[str, Any]]:
     """All stages in order, each yielded with its result when it is done; at the end the release candidate's name."""
     spent: dict[str, float] = {}
+    began = time.time()
     stages: dict[str, Callable[[], Any]] = {
         "index": lambda: build_index(workspace, watch, force), "train": lambda: train(workspace, watch),
         "check": lambda: check(workspace, watch), "evaluate": lambda: evaluate(workspace, watch)}
@@ -245,7 +246,8 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
         if name == "evaluate" and made and "build" not in made:
             made = made | _told(workspace, made, spent)
         yield name, made
-    yield "release", freeze(workspace, _gates(workspace), fixed_phrases(workspace.brand, workspace.examples))
+    yield "release", freeze(workspace, _gates(workspace), fixed_phrases(workspace.brand, workspace.examples),
+                            began)
 
 
 def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Releases: immutable, named builds of a workspace; which one is live, and which was."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,14 @@ class Unit:
     fixed: tuple[str, ...] | None
 
 
-def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = (), fixed: Sequence[str] = ()) -> str:
+def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = (), fixed: Sequence[str] = (),
+           began: float | None = None) -> str:
     """Name the current parts as a release candidate, and return its name.
 
     A release holds the places of its parts, a copy of brand.yaml, the `fixed` phrases that all replies share, a hash
     over all of these, and the gates that it met or missed. The threshold above which it answers is in the index.
-    Building again without a change returns the release that is already there.
+    Building again without a change returns the release that is already there. `began`, in seconds since 1970, is when
+    the build did: the file's time, by which what the user changed since is told.
     """
     state = workspace.current()
     parts = {kind: folder.relative_to(workspace.built).as_posix()
@@ -41,13 +44,19 @@ def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = (), fixed: Se
     for name in names(workspace):
         known = details(workspace, name)
         if {kind: known.get(kind) for kind in parts} == parts and (known["brand"], known["sha256"]) == (brand, sha256):
-            return name
+            return _dated(workspace, name, began)
     number = max((int(name[1:]) for name in names(workspace)), default=0) + 1
     content = {"name": f"r{number:03d}", **parts, "brand": brand, "fixed": list(fixed), "gates": list(gates),
                "sha256": sha256}
     make_folder(workspace.built / "releases" / f"r{number:03d}",
                 lambda folder: write_json(folder / "release.json", content))
-    return f"r{number:03d}"
+    return _dated(workspace, f"r{number:03d}", began)
+
+
+def _dated(workspace: Workspace, name: str, began: float | None) -> str:
+    if began is not None:
+        os.utime(workspace.built / "releases" / name / "release.json", (began, began))
+    return name
 
 
 def names(workspace: Workspace) -> list[str]:

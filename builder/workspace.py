@@ -18,11 +18,15 @@ Watch = Callable[[str], Tick]
 """Told the name of each stage of a build, gives what watches its progress."""
 
 
+def templates() -> list[str]:
+    """The names of the workspaces to start from."""
+    return sorted(one.name for one in TEMPLATES.iterdir() if (one / "brand.yaml").is_file())
+
+
 def new(folder: Path, template: str = "support") -> None:
     """Make a workspace from a template; UserError where there is no such one, or the folder holds something already."""
-    known = sorted(one.name for one in TEMPLATES.iterdir() if (one / "brand.yaml").is_file())
-    if template not in known:
-        raise UserError(f"{template}: no such template; there are: {', '.join(known)}")
+    if template not in templates():
+        raise UserError(f"{template}: no such template; there are: {', '.join(templates())}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not an empty folder; choose another name, nothing is overwritten")
     if folder.exists():
@@ -32,6 +36,7 @@ def new(folder: Path, template: str = "support") -> None:
 
 def _copy(template: Path, folder: Path) -> None:
     shutil.copytree(template, folder, dirs_exist_ok=True)
+    (folder / "documents").mkdir(exist_ok=True)
 
 
 @dataclass(frozen=True)

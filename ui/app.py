@@ -1,25 +1,42 @@
-"""The Streamlit app: `streamlit run ui/app.py -- WORKSPACE`; opens the chosen page and shows a user's errors."""
+"""The Streamlit app: `streamlit run ui/app.py -- DIR`; opens the chosen page and shows a user's errors."""
+
+from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
+from builder.overview import workspaces
+from builder.workspace import Workspace
 from knowledge.errors import UserError
-from ui.session import workspace
-from ui.show import fault
+from ui.session import chosen, home
+from ui.show import fault, plain
+
+# Sections of the menu, and the files in them; the first is the page that opens.
+PAGES = {"": ("home", "chat", "compare"), "Make": ("brand", "examples", "documents", "build"),
+         "Judge": ("questions", "report"), "Run": ("releases", "feedback")}
 
 
 def main() -> None:
     """Draw the frame and the page in it."""
-    # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
-    pages = [st.Page("chat.py", title="Chat", default=True), *(
-        st.Page(f"{name}.py", title=name.capitalize())
-        for name in ("compare", "documents", "questions", "training", "report", "releases"))]
-    chosen = st.navigation(pages, position="top")
+    folder = chosen()
+    menu = _menu() if folder else {"": [st.Page("home.py", title="Home", default=True)]}
+    page = st.navigation(menu, position="top")
+    narrow = page.title in ("Home", "Chat", "Feedback")
     try:
-        st.set_page_config(page_title=f"{chosen.title} · {workspace().brand.name}",
-                           layout="centered" if chosen is pages[0] else "wide")
-        chosen.run()
+        name = Workspace(folder).brand.name if folder else "Twofold"
+        st.set_page_config(page_title=f"{page.title} · {name}", layout="centered" if narrow else "wide")
+        if folder and page.title != "Home" and len(workspaces(home())) > 1:
+            st.caption(plain(name))
+        page.run()
     except UserError as error:
         fault(error)
+
+
+def _menu() -> dict[str, list[Page]]:
+    # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
+    return {section: [st.Page(f"{name}.py", title=name.capitalize(), default=name == "home") for name in names
+                      if (Path(__file__).parent / f"{name}.py").exists()]
+            for section, names in PAGES.items()}
 
 
 main()

@@ -1,4 +1,4 @@
-"""The training page: the build that runs, its loss as it falls, and what the last training came to."""
+"""The build page: what a build would take, the one that runs with its loss as it falls, and the last training."""
 
 import time
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "
 def page() -> None:
     """Draw what runs, which looks again by itself, and below it the last adapter."""
     here = workspace()
-    st.title("Training")
+    st.title("Build")
     _build(here)
     if not st.session_state.building:
         _begin(here)

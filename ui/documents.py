@@ -48,7 +48,7 @@ def _upload(here: Workspace) -> None:
         st.caption(f"{added} of {len(files or [])} files added. Index them, and the assistant answers from them.")
     if st.button("Index", icon=":material/manage_search:", help="Only what changed is read again."):
         start(here.folder, "index")
-        st.switch_page("training.py")
+        st.switch_page("build.py")
 
 
 def _listed(here: Workspace, retriever: Retriever) -> None:

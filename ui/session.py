@@ -11,11 +11,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from builder.assistant import Assistant, Reply, System, open_assistant
+from builder.overview import workspaces
+from builder.release import live_name, unit
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 
 SLOTS = 2
 """Replies that may be written at once; each costs memory for its context."""
+CHOSEN = "assistant"
+"""What the choice is called, in the address and in a reader's session."""
 STARTERS = 3
 LONGEST_STARTER = 110
 """Characters; a longer question is no inviting start."""
@@ -53,17 +57,51 @@ class Opened:
         return reply
 
 
+def home() -> Path:
+    """The folder of the workspaces: the one that the command line named, or that of the workspace it named."""
+    named = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    return named.parent if (named / "brand.yaml").is_file() else named
+
+
 def workspace() -> Workspace:
-    """The workspace that the command line named, else the folder it runs in; UserError when it is none."""
-    return Workspace(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+    """The workspace that was chosen, else the one that the command line named; UserError while there is none."""
+    folder = chosen()
+    if folder is None:
+        raise UserError("no assistant is chosen; choose or make one on the page Home")
+    return Workspace(folder)
 
 
-def opened() -> Opened:
-    """The assistant of the workspace, loaded again only when brand.yaml or a built part has changed."""
+def chosen() -> Path | None:
+    """The folder of the chosen workspace, kept in the address so that a reload keeps it; else the one named, or None.
+
+    What the address holds is a stranger's: only the name of a workspace in the home folder counts.
+    """
+    name = st.session_state.get(CHOSEN) or st.query_params.get(CHOSEN, "")
+    known = {one.name: one for one in workspaces(home())}
+    if name in known:
+        choose(name)
+        return known[name]
+    named = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    return named if (named / "brand.yaml").is_file() else None
+
+
+def choose(name: str) -> None:
+    """From now on the pages of this reader are about the workspace of this name."""
+    if st.session_state.get(CHOSEN, name) != name:
+        for key in [key for key in st.session_state if key != CHOSEN]:  # turns, drafts: they are the other's
+            del st.session_state[key]
+    st.session_state[CHOSEN] = name
+    if st.query_params.get(CHOSEN) != name:
+        st.query_params[CHOSEN] = name
+
+
+def opened(release: str | None = None) -> Opened:
+    """The assistant of the workspace, or one release of it; loaded again only when what it is made of has changed."""
     here = workspace()
-    live = here.live()
-    changed = (here.folder / "brand.yaml").stat().st_mtime_ns
-    return _loaded(str(here.folder), changed, str(live.index), str(live.adapter))
+    name = release or live_name(here)
+    state = here.live() if name is None else unit(here, name).state
+    changed = 0 if name else (here.folder / "brand.yaml").stat().st_mtime_ns
+    return _loaded(str(here.folder), name, changed, str(state.index), str(state.adapter))
 
 
 def starters(here: Workspace) -> list[str]:
@@ -75,7 +113,7 @@ def starters(here: Workspace) -> list[str]:
     return list(chosen)[:STARTERS]
 
 
-@st.cache_resource(max_entries=1, show_spinner="Loading the assistant…")
-def _loaded(folder: str, changed: int, index: str, adapter: str) -> Opened:
+@st.cache_resource(max_entries=2, show_spinner="Loading the assistant…")
+def _loaded(folder: str, release: str | None, changed: int, index: str, adapter: str) -> Opened:
     """What the arguments name is loaded; they are also the key of what is kept."""
-    return Opened(open_assistant(Workspace(Path(folder)), slots=SLOTS), BoundedSemaphore(SLOTS))
+    return Opened(open_assistant(Workspace(Path(folder)), slots=SLOTS, release=release), BoundedSemaphore(SLOTS))

@@ -14,7 +14,7 @@ from knowledge.errors import UserError
 from knowledge.files import silent, write_json
 from ui.show import plain
 
-APP = Path(__file__).parents[2] / "ui" / "training.py"
+APP = Path(__file__).parents[2] / "ui" / "build.py"
 HOSTILE = "![x](https://evil.example/p.png) <img src=x> **bold**"
 LOSSES = [3.0, 2.8, 2.6, 2.0]
 OLD = {"settings": {"epochs": 2, "learning_rate": 0.0004}, "rows": {"grounded": 6, "tone": 12, "new kind": 1},
@@ -35,7 +35,7 @@ def workspace(tmp_path):
 @pytest.fixture
 def page(workspace, monkeypatch):
     st.cache_resource.clear()
-    monkeypatch.setattr(sys, "argv", ["training.py", str(workspace.folder)])
+    monkeypatch.setattr(sys, "argv", ["build.py", str(workspace.folder)])
     monkeypatch.setattr(progress, "EVERY", 0.0)
     return lambda: AppTest.from_file(str(APP), default_timeout=30).run()
 
