@@ -1,11 +1,15 @@
 """A question to a reply: the one composition that answers as four systems."""
 
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from builder import weights
 from builder.brand import Brand
@@ -40,6 +44,7 @@ SYSTEMS = (System("prompt-only", False, False), System("rag-only", False, True),
            System("fine-tune-only", True, False), System("hybrid", True, True))
 ELSEWHERE = "elsewhere"
 """How a reply ended that was not made here."""
+NO_GATE = nullcontext()
 NOTHING = Finding((), 0.0, True)
 """What a system that doesn't look finds; it answers all the same."""
 
@@ -117,6 +122,44 @@ class Assistant:
                      made.prompt_tokens, before + made.seconds + time.perf_counter() - start, made.finish, cited)
 
 
+def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System],
+                   gate: AbstractContextManager[Any] = NO_GATE) -> Iterator[tuple[System, str | Reply]]:
+    """Several systems on one question at the same time: each piece of text as it comes, and each reply when whole.
+
+    `gate` is what a reply passes through. Where the reader stops, no further word is made. The first UserError is
+    raised once the others are whole.
+    """
+    said: queue.SimpleQueue[tuple[System, str | Reply | Exception]] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def run(system: System) -> None:
+        def emit(piece: str) -> bool:
+            said.put((system, piece))
+            return stop.is_set()
+
+        try:
+            with gate:
+                said.put((system, assistant.answer(question, system, emit)))
+        except Exception as error:
+            said.put((system, error))
+
+    for system in systems:
+        threading.Thread(target=run, args=(system,), daemon=True).start()
+    left, fault = len(systems), None
+    try:
+        while left:
+            system, piece = said.get()
+            left -= not isinstance(piece, str)
+            if isinstance(piece, Exception):
+                fault = fault or piece
+            else:
+                yield system, piece
+    finally:
+        stop.set()
+    if fault:
+        raise fault
+
+
 def checked(question: str) -> str:
     """The question without control characters; UserError where it can't be asked."""
     text = "".join(letter for letter in question if letter.isprintable() or letter in "\n\t").strip()
@@ -135,15 +178,17 @@ def system_named(name: str) -> System:
     raise UserError(f"{name}: no such system; there are {', '.join(system.name for system in SYSTEMS)}")
 
 
-def open_assistant(workspace: Workspace, slots: int = 1, release: str | None = None) -> Assistant:
+def open_assistant(workspace: Workspace, slots: int = 1, release: str | None = None,
+                   retriever: Retriever | None = None) -> Assistant:
     """Open what answers in a workspace: the named release, else the live one, else the last build.
 
-    A release answers with its own brand. With no build the brand answers alone. UserError for an unknown release.
+    A release answers with its own brand. With no build the brand answers alone. `retriever` is its own, where that is
+    open already. UserError for an unknown release.
     """
     answering = unit(workspace, release)
     brand, state = answering.brand, answering.state
     engine = open_engine(brand, state.adapter, slots)
-    retriever = open_retriever(brand, state.index) if state.index else None
+    retriever = retriever or (open_retriever(brand, state.index) if state.index else None)
     fixed = answering.fixed
     if fixed is None:
         fixed = tuple(fixed_phrases(brand, workspace.examples)) if retriever else ()

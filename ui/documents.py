@@ -9,7 +9,7 @@ from knowledge.documents import FORMATS, LARGEST, add_file
 from knowledge.errors import UserError
 from knowledge.files import read_json
 from knowledge.retriever import Retriever
-from ui.session import opened, workspace
+from ui.session import searching, workspace
 from ui.show import fault, plain, sources
 from ui.work import start
 
@@ -21,7 +21,7 @@ def page() -> None:
     here = workspace()
     st.title("Documents")
     _upload(here)
-    retriever = opened().assistant.retriever
+    retriever = searching()
     if retriever is None:
         st.text("Nothing is indexed yet. Upload files, or put them into documents/, and index them.")
         return

@@ -1,7 +1,7 @@
 """The workspace and its assistant as the pages get them: opened once, shared by all sessions."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,15 @@ from threading import BoundedSemaphore
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from builder.assistant import Assistant, Reply, System, open_assistant
+from builder.assistant import Assistant, Reply, System, answer_at_once, open_assistant, open_retriever
+from builder.feedback import made_public
 from builder.overview import workspaces
 from builder.release import live_name, unit
-from builder.workspace import Workspace
+from builder.workspace import State, Workspace
 from knowledge.errors import UserError
+from knowledge.retriever import Retriever
 
-SLOTS = 2
+SLOTS = 4
 """Replies that may be written at once; each costs memory for its context."""
 CHOSEN = "assistant"
 """What the choice is called, in the address and in a reader's session."""
@@ -30,6 +32,10 @@ class Opened:
     """An assistant that is loaded, and the turnstile before it."""
 
     assistant: Assistant
+    release: str
+    """Which one it is; empty for the last build."""
+    own: str
+    """What the brand itself makes public, and so is nothing private."""
     gate: BoundedSemaphore
 
     def answer(self, question: str, system: System, place: DeltaGenerator, earlier: Sequence[str] = ()) -> Reply:
@@ -55,6 +61,18 @@ class Opened:
         if ended:
             raise ended[0]
         return reply
+
+    def answer_all(self, question: str, places: Mapping[str, DeltaGenerator], kept: dict[str, Reply]) -> None:
+        """Every system's reply at once, each written into its place, if it has one, and into `kept` once it is whole."""
+        pieces = dict.fromkeys(places, "")
+        for place in places.values():
+            place.caption("Thinking…")
+        for system, said in answer_at_once(self.assistant, question, self.assistant.systems, self.gate):
+            if isinstance(said, Reply):
+                kept[system.name] = said
+            elif system.name in places:
+                pieces[system.name] += said
+                places[system.name].text(pieces[system.name], width="stretch")
 
 
 def home() -> Path:
@@ -97,11 +115,22 @@ def choose(name: str) -> None:
 
 def opened(release: str | None = None) -> Opened:
     """The assistant of the workspace, or one release of it; loaded again only when what it is made of has changed."""
+    here, name, changed, state = _answering(release)
+    return _loaded(str(here.folder), name, changed, str(state.index or ""), str(state.adapter or ""))
+
+
+def searching() -> Retriever | None:
+    """The retriever of what answers, shared with `opened`, but without its language model; None without an index."""
+    here, name, changed, state = _answering(None)
+    return _found(str(here.folder), name, changed, str(state.index or ""))
+
+
+def _answering(release: str | None) -> tuple[Workspace, str | None, int, State]:
+    """What answers: the workspace, the release, what its brand is known by, and its parts."""
     here = workspace()
     name = release or live_name(here)
-    state = here.live() if name is None else unit(here, name).state
     changed = 0 if name else (here.folder / "brand.yaml").stat().st_mtime_ns
-    return _loaded(str(here.folder), name, changed, str(state.index), str(state.adapter))
+    return here, name, changed, here.current() if name is None else unit(here, name).state
 
 
 def starters(here: Workspace) -> list[str]:
@@ -113,7 +142,15 @@ def starters(here: Workspace) -> list[str]:
     return list(chosen)[:STARTERS]
 
 
+# The arguments say what is loaded, and are the key of what is kept.
 @st.cache_resource(max_entries=2, show_spinner="Loading the assistant…")
 def _loaded(folder: str, release: str | None, changed: int, index: str, adapter: str) -> Opened:
-    """What the arguments name is loaded; they are also the key of what is kept."""
-    return Opened(open_assistant(Workspace(Path(folder)), slots=SLOTS, release=release), BoundedSemaphore(SLOTS))
+    here, retriever = Workspace(Path(folder)), _found(folder, release, changed, index)
+    assistant = open_assistant(here, SLOTS, release, retriever)
+    own = made_public(assistant.brand, retriever.index if retriever else None)
+    return Opened(assistant, release or "", own, BoundedSemaphore(SLOTS))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the index…")
+def _found(folder: str, release: str | None, changed: int, index: str) -> Retriever | None:
+    return open_retriever(unit(Workspace(Path(folder)), release).brand, Path(index)) if index else None

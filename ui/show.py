@@ -31,13 +31,13 @@ def plain(text: str) -> str:
     return SPECIAL.sub(r"\\\g<0>", text)
 
 
-def missing(system: System, assistant: Assistant) -> list[tuple[str, str]]:
-    """What this system lacks to answer here, each with the command that makes it; nothing when it can."""
+def missing(system: System, assistant: Assistant) -> list[str]:
+    """What this system lacks to answer here; nothing when it can."""
     lacks = []
     if system.retrieves and assistant.retriever is None:
-        lacks.append(("The documents aren't indexed yet.", "index"))
+        lacks.append("The documents aren't indexed yet.")
     if system.tuned and not assistant.adapted:
-        lacks.append(("There is no adapter yet.", "train"))
+        lacks.append("There is no adapter yet.")
     return lacks
 
 

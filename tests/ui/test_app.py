@@ -1,68 +1,16 @@
+"""The pages that show replies and the report: what they show, and that text of others is never read as markup."""
+
 import contextlib
-import json
-import sys
-from pathlib import Path
 from threading import BoundedSemaphore
 
 import pytest
-import streamlit as st
 from markdown_it import MarkdownIt
-from streamlit.testing.v1 import AppTest
 
-from builder.assistant import SYSTEMS, Assistant, Reply
-from builder.citations import Citation
-from knowledge.errors import UserError
+from builder.assistant import SYSTEMS
 from knowledge.files import write_json
-from knowledge.index import Found
-from knowledge.passages import Passage
+from tests.ui.fake_assistant import HOSTILE, PASSAGE, FakeAssistant
 from ui import session
 from ui.show import plain
-
-APP = Path(__file__).parents[2] / "ui" / "app.py"
-HOSTILE = "![x](https://evil.example/p.png) <img src=x> [go](https://evil.example) **bold** www.evil.example :mask: $x$"
-PASSAGE = Passage("documents/returns.md", f"Returns {HOSTILE}", f"You have 30 days. {HOSTILE}", 10, 27, 2)
-
-
-class FakeAssistant(Assistant):
-    """Answers at once with a fixed text; the pages see the same class as in earnest."""
-
-    def __init__(self, brand, retriever=True, adapted=True):
-        super().__init__(brand, None, retriever or None, adapted)
-
-    def answer(self, question, system, emit=None, history=(), earlier=()):
-        if question == "too long":
-            raise UserError("the prompt leaves no room; `lower` retrieval.found\nin brand.yaml")
-        abstained = system.retrieves and question == "unknown"
-        text = self.brand.abstain if abstained else f"{system.name} says {HOSTILE}"
-        for piece in text.split():
-            emit(piece + " ")
-        return Reply(question, system.name, text, abstained, 0.07 if abstained else 0.9 if system.retrieves else None,
-                     (Found(PASSAGE, 3, 0.1, 0.8, 2.0),) if system.retrieves else (), 9, 90, 0.5, "stop",
-                     (Citation(0, 12, True, 0, 0, 10, 0.9), Citation(13, len(text), True, None, 0, 0, 0.2))
-                     if system.retrieves and question == "cited" else ())
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "brand.yaml").write_text("name: Lumen *lamps*\npersona: Helps.\nabstain: Not in my notes.\n")
-    asked = ("How long?", "Where to?", "How long?", "Which?", "Why?")
-    rows = [{"prompt": question, "reply": "Hi!"} for question in asked]
-    (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path
-
-
-@pytest.fixture
-def app(folder, monkeypatch):
-    """Opens the app, on a page other than the chat if asked, over an assistant that may lack a half."""
-    def open_app(page=None, **halves):
-        st.cache_resource.clear()
-        monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
-        monkeypatch.setattr(session, "open_assistant",
-                            lambda workspace, slots: FakeAssistant(workspace.brand, **halves))
-        test = AppTest.from_file(str(APP), default_timeout=30).run()
-        return test.switch_page(page).run() if page else test
-
-    return open_app
 
 
 def evaluated(folder):
@@ -169,12 +117,20 @@ def test_a_users_error_is_one_line_and_no_traceback(app):
         plain("the prompt leaves no room; `lower` retrieval.found in brand.yaml")]
 
 
-@pytest.mark.parametrize("page", ["chat.py", "compare.py", "report.py"])
-def test_a_folder_that_is_no_workspace_is_one_line(app, folder, page):
+def test_without_a_workspace_a_new_one_is_offered(app, folder):
     (folder / "brand.yaml").unlink()
-    test = app(page)
-    assert not test.exception
-    assert len(test.error) == 1 and "brand" in test.error[0].value
+    test = app("home.py")
+    assert not test.exception and not test.error
+    assert "There is none yet" in test.caption[0].value
+    assert [button.label for button in test.button] == ["Make it"]
+
+
+def test_a_brand_that_cannot_be_read_is_one_line_on_every_page(app, folder):
+    (folder / "brand.yaml").write_text("name: [\n")
+    for page in ("chat.py", "compare.py", "report.py", "home.py"):
+        test = app(page)
+        assert not test.exception
+        assert len(test.error) == 1 and "brand" in test.error[0].value
 
 
 def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
@@ -188,13 +144,12 @@ def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
     assert sum("Nothing was looked up" in caption.value for caption in test.caption) == 2
 
 
-def test_systems_that_lack_a_half_say_why_and_what_to_run(app, folder):
+def test_systems_that_lack_a_half_say_why(app):
     test = app("compare.py", retriever=False, adapted=False)
     test.text_input(key="written").set_value("How long?")
     test.button[0].click().run()
-    assert [code.value for code in test.code] == [f"twofold {name} {folder}"
-                                                  for name in ("index", "train", "index", "train")]
     assert sum("There is no adapter yet" in caption.value for caption in test.caption) == 2
+    assert sum("The documents aren't indexed yet" in caption.value for caption in test.caption) == 2
     assert [text for text in texts(test) if "says" in text] == [f"prompt-only says {HOSTILE}"]
 
 
@@ -264,7 +219,7 @@ class DeafAssistant(FakeAssistant):
 
 def test_a_run_that_ends_stops_the_engine_and_frees_its_slot(folder):
     assistant = DeafAssistant(session.Workspace(folder).brand)
-    now = session.Opened(assistant, BoundedSemaphore(1))
+    now = session.Opened(assistant, "", "", BoundedSemaphore(1))
     for _ in range(2):
         with pytest.raises(Ended):
             now.answer("How long?", SYSTEMS[0], GonePlace())
