@@ -3,6 +3,7 @@
 import shutil
 import time
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from builder.release import details, names
 from builder.workspace import Watch, Workspace
 from knowledge import answerable, index
 from knowledge import fetch as fetching
-from knowledge.documents import read_documents
+from knowledge.documents import document_files, read_documents
 from knowledge.encoder import Encoder
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json
@@ -76,6 +77,24 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
                       "removed": len(before.keys() - made["documents"].keys()),
                       "answerability": learned["quality"] | {"wished_false_answers": learned["wished"]},
                       "seconds": time.perf_counter() - start}
+
+
+def waiting(workspace: Workspace) -> list[str]:
+    """The documents that the current index doesn't hold as they are: new, changed, or gone."""
+    folder = workspace.current().index
+    settings = read_json(folder / "index.json") if folder else {"documents": {}, "failed": []}
+    made = (folder / "index.json").stat().st_mtime if folder else 0.0
+    hashes = dict.fromkeys((one["document"] for one in settings["failed"]), "") | {
+        name: one["sha256"] for name, one in settings["documents"].items()}
+    found, there = [], set()
+    for file in document_files(workspace.folder):
+        name = file.relative_to(workspace.folder).as_posix()
+        there.add(name)
+        touched = file.stat().st_mtime > made  # only then is it worth reading
+        if name not in hashes and file.suffix.lower() != ".urls" or (
+                touched and sha256(file.read_bytes()).hexdigest() != hashes.get(name)):
+            found.append(name)
+    return sorted(found + [name for name in hashes if name.startswith("documents/") and name not in there])
 
 
 def _learned(opened: index.Index, earlier: index.Index | None, workspace: Workspace,

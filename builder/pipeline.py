@@ -1,11 +1,10 @@
 """The stages of a build: index, train, check, evaluate; each made once for its inputs, and a stopped one carries on."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,9 @@ from builder.release import details, freeze, live_name
 from builder.remembered import remembering
 from builder.render import render
 from builder.report_files import write_report
-from builder.workspace import Watch, Workspace
+from builder.workspace import BUILDING, Watch, Workspace
 from knowledge.errors import UserError
-from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
+from knowledge.files import Tick, hash_bytes, held, make_folder, read_json, write_json
 from knowledge.index import Index
 
 NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
@@ -280,20 +279,14 @@ def _reached(workspace: Workspace, report: dict[str, Any]) -> list[dict[str, Any
 
 
 @contextmanager
-def building(workspace: Workspace) -> Iterator[None]:
-    """Let one build at a time work on a workspace; UserError while another one does. A killed build holds nothing.
+def building(workspace: Workspace, wait: bool = False) -> Iterator[None]:
+    """Let one build at a time work on a workspace; UserError while another one does, unless to `wait` for it.
 
-    While it works, its file `building` holds the number of its process.
+    A killed build holds nothing. While it works, the file BUILDING holds the number of its process.
     """
-    import fcntl
-
-    workspace.built.mkdir(parents=True, exist_ok=True)
-    with (workspace.built / "building").open("a+") as held:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(held(workspace.built / BUILDING, wait))
+        except BlockingIOError:
             raise UserError(f"{workspace.folder}: another build is at work here; wait for it or stop it") from None
-        held.truncate(0)
-        held.write(str(os.getpid()))
-        held.flush()
         yield

@@ -14,6 +14,9 @@ from knowledge.files import Tick, make_folder, read_json, write_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+BUILDING, WATCHING = "building", "watching"
+"""Files of the built folder that a process holds while it builds, and while it keeps the documents indexed."""
+
 Watch = Callable[[str], Tick]
 """Told the name of each stage of a build, gives what watches its progress."""
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -63,7 +64,7 @@ def read_documents(workspace: Path, tick: Tick = silent) -> tuple[list[Document]
     once, in a child process with limits; what it became is kept under its content's hash. A .urls file stands for the
     pages it lists, as far as they were fetched.
     """
-    files = list(_files(workspace / "documents"))
+    files = document_files(workspace)
     documents: list[Document] = []
     failures: list[Failure] = []
     converter = Converter()
@@ -105,6 +106,25 @@ def add_file(workspace: Path, name: str, data: bytes, replace_it: bool = False) 
         raise UserError(f"{last}: is there already; rename the new one, or say that it replaces the old one")
     write_bytes(place, data)
     return place
+
+
+def remove_file(workspace: Path, document: str) -> None:
+    """Take a document, such as documents/returns.md, out; the file lies in .twofold/removed from then on.
+
+    UserError where there is no such document.
+    """
+    known = {file.relative_to(workspace).as_posix(): file for file in document_files(workspace)}
+    place = known.get(document)
+    if place is None:
+        raise UserError(f"{printable(document)}: is no file of this assistant; read the page again")
+    kept = workspace / ".twofold" / "removed" / f"{time.time_ns()}-{place.name}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(kept)
+
+
+def document_files(workspace: Path) -> list[Path]:
+    """The files below `workspace`/documents that are read, in the order of their names."""
+    return list(_files(workspace / "documents"))
 
 
 def _files(root: Path) -> Iterator[Path]:

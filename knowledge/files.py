@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,3 +150,37 @@ def hash_bytes(*parts: bytes | str) -> str:
 def hash_files(paths: Iterable[Path]) -> str:
     """SHA-256 over the names and contents of files, in the given order."""
     return hash_bytes(*(part for path in paths for part in (path.name, path.read_bytes())))
+
+
+@contextmanager
+def held(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the file `path`, which then says the number of this process; BlockingIOError if another does and no `wait`.
+
+    The system lets go of it however the process ends.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with opened:
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        opened.truncate(0)
+        opened.write(str(os.getpid()))
+        opened.flush()
+        yield
+
+
+def holder(path: Path) -> int | None:
+    """The number of the process that holds `path` by `held`; None where none does."""
+    import fcntl
+
+    with suppress(FileNotFoundError, ValueError), path.open() as opened:
+        number = int(opened.read())
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # held, so the number is the holder's own
+            return number
+    return None

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from builder.workspace import Watch, Workspace
+from builder.workspace import WATCHING, Watch, Workspace
 from knowledge.errors import JudgedFailure, UserError
+from knowledge.files import held
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -219,12 +220,16 @@ def index(folder: Folder,
         return
     if not (folder / "documents").is_dir():
         raise UserError(f"{folder / 'documents'}: not found; make the folder, then run the command again")
-    for _ in changes(folder / "documents"):
-        try:
-            run_stage("index", run, Workspace(folder), as_json)
-        except UserError as error:  # the old index still answers; the next change may mend it
-            say(f"twofold: {error}")
-        say("watching; Ctrl-C ends it")
+    try:
+        with held(workspace.built / WATCHING, wait=False):
+            for _ in changes(folder / "documents"):
+                try:
+                    run_stage("index", run, Workspace(folder), as_json, wait=True)
+                except UserError as error:  # the old index still answers; the next change may mend it
+                    say(f"twofold: {error}")
+                say("watching; Ctrl-C ends it")
+    except BlockingIOError:
+        raise UserError(f"{folder}: is watched already; stop that one first") from None
 
 
 def train(folder: Folder, as_json: Json = False) -> None:
@@ -234,14 +239,15 @@ def train(folder: Folder, as_json: Json = False) -> None:
     run_stage("train", fine_tune, Workspace(folder), as_json)
 
 
-def run_stage(name: str, run: Callable[[Workspace, Watch], Any], workspace: Workspace, as_json: bool) -> Any:
-    """Run one stage alone, say what came of it, and return that."""
+def run_stage(name: str, run: Callable[[Workspace, Watch], Any], workspace: Workspace, as_json: bool,
+              wait: bool = False) -> Any:
+    """Run one stage alone, say what came of it, and return that; with `wait`, once no build is at work any more."""
     from builder.pipeline import building
     from builder.progress import recorded
     from ui.terminal import say, watching
 
     try:
-        with building(workspace), watching() as shown, recorded(shown, workspace) as watch:
+        with building(workspace, wait), watching() as shown, recorded(shown, workspace) as watch:
             result = run(workspace, watch)
             shown.end()
     except JudgedFailure as failure:

@@ -1,6 +1,9 @@
 """The documents page: what is uploaded lies in documents/, what failed is told, and text of documents stays text."""
 
+import os
 import sys
+import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st_
 from streamlit.testing.v1 import AppTest
 
-from knowledge.documents import FORMATS, LARGEST, add_file, read_documents
+from builder.indexing import waiting
+from builder.workspace import WATCHING, Workspace
+from knowledge.documents import FORMATS, LARGEST, add_file, read_documents, remove_file
 from knowledge.errors import UserError
-from knowledge.files import read_json, write_json
+from knowledge.files import holder, read_json, write_json
+from ui.work import stop
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 
@@ -35,7 +41,8 @@ def said(test):
 
 def test_documents_and_their_passages_are_shown_and_searched(page):
     test = page()
-    assert "1 documents in 10 passages answer now." in said(test)
+    assert "1 documents in 10 passages." in said(test)
+    assert "Everything in documents/ is indexed as it is." in said(test)
     assert list(test.dataframe[0].value["document"]) == ["documents/house.md"]
     test.selectbox(key="document").select("documents/house.md").run()
     assert "Linen shades are cut by hand in sizes from 20 to 60 centimetres." in said(test)
@@ -52,6 +59,66 @@ def test_what_could_not_be_read_is_told_with_its_reason_as_text(page, copied):
     write_json(place, read_json(place) | {"failed": [nasty]})
     told = said(page())
     assert "broken" in told and "<b>" not in told and "![x](https" not in told
+
+
+def test_a_document_is_taken_out_and_can_be_had_back(page, copied):
+    text = (copied.folder / "documents" / "house.md").read_text()
+    test = page()
+    test.selectbox(key="document").select("documents/house.md").run()
+    next(one for one in test.button if one.label == "Take this document out").click().run()
+    assert not test.exception and "Not indexed as they are: documents/house.md" in said(test)
+    kept, = (copied.folder / ".twofold" / "removed").iterdir()
+    assert kept.name.endswith("-house.md") and kept.read_text() == text
+    with pytest.raises(UserError, match="no file of this assistant"):
+        remove_file(copied.folder, "documents/../brand.yaml")
+
+
+def test_what_is_new_changed_or_gone_waits_to_be_indexed(written):
+    here = Workspace(written)
+    for name in ("old.md", "new.md", "page.html"):
+        (written / "documents" / name).write_text(f"# {name}")
+    assert waiting(here) == [f"documents/{name}" for name in ("house.md", "new.md", "old.md", "page.html")]
+    held = {f"documents/{file.name}": {"sha256": sha256(file.read_bytes()).hexdigest()}
+            for file in (written / "documents").iterdir() if file.name != "new.md"}
+    write_json(here.place("index", "a" * 20) / "index.json", {"documents": held, "failed": []})
+    here.use("index", here.place("index", "a" * 20))
+    assert waiting(here) == ["documents/new.md"]
+    later = time.time() + 60
+    for name in ("old.md", "page.html"):
+        os.utime(written / "documents" / name, (later, later))
+    assert waiting(here) == ["documents/new.md"]  # touched, but the same to the letter
+    (written / "documents" / "old.md").write_text("# other")
+    os.utime(written / "documents" / "old.md", (later, later))
+    (written / "documents" / "house.md").unlink()
+    assert waiting(here) == ["documents/house.md", "documents/new.md", "documents/old.md"]
+
+
+def test_the_watch_switch_keeps_the_folder_indexed_until_it_is_switched_off(written, monkeypatch):
+    st.cache_resource.clear()
+    monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
+    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("documents.py").run()
+    test.toggle[0].set_value(True).run()
+    here = Workspace(written)
+    try:
+        until(lambda: holder(here.built / WATCHING) and here.current().index)
+        assert not test.run().exception and test.toggle[0].value
+        before = here.current().index
+        (written / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
+        until(lambda: here.current().index != before)
+        test = test.run()
+        test.toggle[0].set_value(False).run()
+        until(lambda: not holder(here.built / WATCHING))
+        assert not test.exception
+    finally:
+        stop(written, WATCHING)
+
+
+def until(done):
+    for _ in range(1800):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
 
 
 def test_uploaded_files_lie_below_documents_and_take_no_others_place(tmp_path):
