@@ -13,7 +13,7 @@ from builder.workspace import Workspace
 from ui.charts import systems_chart
 from ui.said import ask, keep
 from ui.session import Opened, opened, starters, workspace
-from ui.show import ability, citations, missing, notes, plain, sources
+from ui.show import ability, citations, counted, missing, notes, plain, sources
 
 LETTERS = "ABCD"  # what replies are called until somebody has chosen
 
@@ -111,8 +111,8 @@ def _chosen(here: Workspace) -> None:
     if not found.choices:
         return
     st.subheader("Chosen blind so far", anchor=False)
-    st.caption(f"{found.choices} choices on {found.questions} questions; in {found.undecided} none was better. The "
-               "line is the 95 % interval, with questions as the unit.")
+    st.caption(f"{counted(found.choices, 'choice')} on {counted(found.questions, 'question')}; in {found.undecided} "
+               "none was better. The line is the 95 % interval, with questions as the unit.")
     wins = {name: {"wins": {"value": one.value, "low": one.value if one.low is None else one.low,
                             "high": one.value if one.high is None else one.high, "n": found.questions}}
             for name, one in found.wins.items()}

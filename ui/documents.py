@@ -12,7 +12,7 @@ from knowledge.errors import UserError
 from knowledge.files import holder, read_json
 from knowledge.retriever import Retriever
 from ui.session import searching, workspace
-from ui.show import fault, plain, sources
+from ui.show import counted, fault, plain, sources
 from ui.work import fault_of, start, stop
 
 SHOWN = 60  # passages of one document that are drawn
@@ -104,7 +104,8 @@ def _listed(here: Workspace, retriever: Retriever) -> None:
     """Each document with its passages, and what could not be read."""
     settings, counts = retriever.index.settings, Counter(one.document for one in retriever.index.passages)
     st.subheader("What answers now", anchor=False)
-    st.caption(f"{len(settings['documents'])} documents in {len(retriever.index.passages)} passages.")
+    st.caption(f"{counted(len(settings['documents']), 'document')} in "
+               f"{counted(len(retriever.index.passages), 'passage')}.")
     st.dataframe([{"document": path, "passages": counts[path], "language": one["language"], "date": one["date"],
                    "hidden text": "; ".join(one["flags"])} for path, one in settings["documents"].items()],
                  hide_index=True, width="stretch")

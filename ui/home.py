@@ -12,7 +12,7 @@ from builder.progress import in_words
 from builder.workspace import Workspace, new, templates
 from knowledge.errors import UserError
 from ui.session import choose, home
-from ui.show import fault, plain
+from ui.show import counted, fault, plain
 from ui.work import start
 
 REFRESH = 2.0  # seconds between two looks at a build that runs
@@ -55,8 +55,9 @@ def _card(one: Overview) -> None:
                 st.badge(f"{one.live} is live", icon=":material/check:", color="green")
             if one.builds and one.progress:
                 st.badge("building", icon=":material/construction:", color="blue")
-        st.caption(f"{plain(one.folder.name)} · {one.documents} documents · {one.examples} examples · "
-                   f"{one.questions} questions · {_halves(one)}")
+        holds = (counted(one.documents, "document"), counted(one.examples, "example"),
+                 counted(one.questions, "question"), _halves(one))
+        st.caption(f"{plain(one.folder.name)} · {' · '.join(holds)}")
         if one.next == "mend":
             fault(one.why)
         else:

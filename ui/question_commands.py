@@ -1,4 +1,4 @@
-"""The command that drafts questions, for a person to accept, edit or refuse one by one, or takes them from a file."""
+"""The commands for what people decide on: drafted questions, one by one, and what was said of replies."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -51,6 +51,36 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
     if not drafts:
         show("nothing left to draft: every sentence with an amount, a time or a date is asked for, or was refused")
     say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
+
+
+def feedback(folder: Folder, as_json: Json = False) -> None:
+    """What people said of replies, blind choices, and the questions that found no answer; the app decides on them."""
+    from builder.assistant import open_retriever
+    from builder.feedback import items, lacks
+    from builder.release import unit
+    from builder.votes import tally
+    from ui.terminal import say, show, table
+
+    workspace = Workspace(folder)
+    waiting, answering = items(workspace), unit(workspace)
+    found = tally(items(workspace, ("choice",), None))
+    index = answering.state.index
+    missing = lacks(workspace, open_retriever(answering.brand, index)) if index else []
+    if as_json:
+        print_json({"waiting": [asdict(one) for one in waiting], "choices": asdict(found) | {
+            "halves": [asdict(half) | {"said": half.said} for half in found.halves]},
+            "lacks": [asdict(one) for one in missing]})
+        return
+    for one in waiting:
+        show(f"{one.kind}: {one.question}\n  {one.system or 'none'}: {one.better or one.reply}")
+    if found.choices:
+        table(f"{found.choices} blind choices on {found.questions} questions", ["system", "won", "95 % interval"],
+              [[name, f"{won.value:.0%}", "–" if won.low is None else f"{won.low:.0%} to {won.high:.0%}"]
+               for name, won in found.wins.items()])
+        show("\n".join(half.said for half in found.halves))
+    for lack in missing:
+        show(f"asked {len(lack.items)} times, and the documents don't say: {lack.question}")
+    say(f"{len(waiting)} to be decided on, on the app's page Feedback")
 
 
 def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:

@@ -63,7 +63,7 @@ class Opened:
         return reply
 
     def answer_all(self, question: str, places: Mapping[str, DeltaGenerator], kept: dict[str, Reply]) -> None:
-        """Every system's reply at once, each written into its place, if it has one, and into `kept` once it is whole."""
+        """Every system's reply at once, each written into its place, if it has one, and kept once it is whole."""
         pieces = dict.fromkeys(places, "")
         for place in places.values():
             place.caption("Thinking…")

@@ -80,12 +80,12 @@ def sources(found: Sequence[Found]) -> None:
 
 
 def citations(reply: Reply) -> None:
-    """Each sentence that states something, and the words of a passage that support it."""
+    """Each sentence that states something, with the passage that supports it, opened at the words that do."""
     stated = [one for one in reply.citations if one.needs]
     loose = sum(one.found is None for one in stated)
     if not stated or reply.abstained:
         return
-    label = f"{len(stated) - loose} of {len(stated)} sentences are supported by a passage"
+    label = f"{len(stated) - loose} of {counted(len(stated), 'sentence')} supported by a passage"
     icon = ":material/warning:" if loose else ":material/format_quote:"
     with st.expander(label, icon=icon, type="compact"), st.container(border=True):
         for one in stated:
@@ -95,8 +95,26 @@ def citations(reply: Reply) -> None:
                 continue
             passage = reply.found[one.found].passage
             page = f", page {passage.page}" if passage.page else ""
-            st.caption(f":material/format_quote: {plain(passage.text[one.passage_start:one.passage_end])}")
-            st.caption(f"{plain(passage.document)}{page} · {plain(passage.heading)}")
+            with st.popover(f"{plain(passage.document)}{page} · {plain(passage.heading)}", type="tertiary",
+                            icon=":material/format_quote:"):
+                st.markdown(marked(passage.text, one.passage_start, one.passage_end))
+
+
+def marked(text: str, start: int, end: int) -> str:
+    """`text` as Markdown that shows as itself, its lines kept, with what lies from `start` to `end` marked."""
+    lines = []
+    at = 0
+    for line in text.split("\n"):
+        first, last = (min(max(place - at, 0), len(line)) for place in (start, end))
+        said = plain(line[first:last])
+        lines.append(f"{plain(line[:first])} :primary-background[{said}] {plain(line[last:])}" if said else plain(line))
+        at += len(line) + 1
+    return "  \n".join(lines)
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them: 1 document, 12 documents."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def ability(name: str) -> str:

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from builder import release
+from builder.feedback import Item, record
+from builder.workspace import Workspace
 
 HEEDS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); from ui.cli import main; main()"
 """Runs the command even where what started the tests ignores Ctrl-C, as shells in the background do."""
@@ -206,6 +208,18 @@ def test_an_index_that_finds_less_exits_with_1(copied):
     assert run.returncode == 1 and "When do parcels leave?" in run.stderr and "Traceback" not in run.stderr
     assert twofold("index", copied.folder, "--force").returncode == 0
     assert "in use again" in twofold("index", copied.folder, "--rollback").stderr
+
+
+def test_feedback_is_listed_with_the_blind_choices(written):
+    others = {"prompt-only": "a", "rag-only": "b", "fine-tune-only": "c", "hybrid": "d"}
+    for number in range(3):
+        record(Workspace(written), Item(str(number), "choice", f"Which {number}?", "d", system="hybrid", others=others))
+    run = twofold("feedback", written)
+    assert run.returncode == 0 and "choice: Which 2?" in run.stdout and "3 blind choices on 3 questions" in run.stdout
+    assert "3 to be decided on" in run.stderr
+    told = json.loads(twofold("feedback", written, "--json").stdout)
+    assert [one["system"] for one in told["waiting"]] == ["hybrid"] * 3
+    assert told["choices"]["wins"]["hybrid"]["value"] == 1 and told["lacks"] == []
 
 
 def test_a_watched_folder_is_indexed_after_a_change(written):

@@ -41,7 +41,7 @@ def said(test):
 
 def test_documents_and_their_passages_are_shown_and_searched(page):
     test = page()
-    assert "1 documents in 10 passages." in said(test)
+    assert "1 document in 10 passages." in said(test)
     assert "Everything in documents/ is indexed as it is." in said(test)
     assert list(test.dataframe[0].value["document"]) == ["documents/house.md"]
     test.selectbox(key="document").select("documents/house.md").run()

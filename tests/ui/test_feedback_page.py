@@ -88,7 +88,7 @@ def test_a_blind_comparison_hides_who_said_what_until_somebody_has_chosen(app, h
     assert (kept.kind, kept.system, set(kept.others)) == ("choice", order[1], {one.name for one in SYSTEMS})
     assert kept.reply == f"{order[1]} says {HOSTILE}"
     assert "**hybrid**" in [one.value for one in test.markdown]
-    assert any("1 choices on 1 questions" in one.value for one in test.caption)
+    assert any("1 choice on 1 question;" in one.value for one in test.caption)
 
 
 def test_that_none_is_better_is_a_choice_too(app, here):

@@ -5,7 +5,7 @@ from markdown_it import MarkdownIt
 
 from ui import theme
 from ui.charts import change, differences_chart, written
-from ui.show import plain
+from ui.show import counted, marked, plain
 
 
 @given(some.text() | some.text(alphabet="![]()<>*_`$:~#|\\&;@/ .wWhtpsa1\n-+="))
@@ -53,3 +53,18 @@ def test_a_difference_that_could_not_be_scored_is_left_out_of_the_chart():
         if "datasets" in chart else {row["name"] for layer in chart["layer"] for row in layer["data"]["values"]
                                      if "name" in row}
     assert names == {"hybrid − rag-only"}
+
+
+@given(some.text(max_size=60), some.integers(0, 60), some.integers(0, 60))
+def test_a_marked_text_shows_as_itself_line_by_line(text, one, other):
+    start, end = sorted((one, other))
+    lines = marked(text, start, end).split("  \n")
+    assert len(lines) == text.count("\n") + 1
+    assert marked(text, start, start) == "  \n".join(map(plain, text.split("\n")))
+    inside = text[start:end].split("\n")
+    assert sum(":primary-background[" in line for line in lines) == sum(bool(plain(part)) for part in inside)
+
+
+def test_counts_are_said_as_people_say_them():
+    assert [counted(0, "document"), counted(1, "choice"), counted(1200, "passage")] == [
+        "0 documents", "1 choice", "1,200 passages"]
