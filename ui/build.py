@@ -7,12 +7,13 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
+from builder.mix import FEWEST_EXAMPLES
 from builder.plan import plan as planned
 from builder.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
 from builder.workspace import Workspace
 from knowledge.files import read_json
 from ui.session import workspace
-from ui.show import command, fault, plain
+from ui.show import fault, plain
 from ui.work import fault_of, start, stop
 
 # Comments, not strings: Streamlit would show a string that stands alone on the page.
@@ -36,13 +37,13 @@ def page() -> None:
 
 @st.fragment(run_every=REFRESH)
 def _build(here: Workspace) -> None:
-    """The newest build as far as it is; once it has ended, the whole page is drawn again."""
+    """The newest build as far as it is; once one has begun or ended, the whole page is drawn again."""
     progress = read_progress(here)
     runs = progress is not None and progress.state == "running"
-    if st.session_state.get("building") and not runs:
-        st.session_state.building = False
-        st.rerun()
+    before = st.session_state.get("building", runs)
     st.session_state.building = runs
+    if before != runs:
+        st.rerun()
     if not runs and (wrong := fault_of(here.folder)):
         fault(wrong)
     if progress is None:
@@ -122,8 +123,7 @@ def _adapter(here: Workspace) -> None:
     folder = here.current().adapter
     if folder is None:
         if not st.session_state.building:
-            st.text("There is no adapter yet. Write at least 8 examples, run this, and come back:")
-            command("train", here.folder)
+            st.text(f"There is no adapter yet: it takes at least {FEWEST_EXAMPLES} examples, and a build.")
         return
     made: dict[str, Any] = read_json(folder / "training.json")
     st.subheader("The last adapter", anchor=False)

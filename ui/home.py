@@ -90,7 +90,7 @@ def _new() -> None:
     """The form; a workspace is made whole or not at all, and its build starts at once if wished."""
     with st.form("new", border=False):
         name = st.text_input("Name", max_chars=100, placeholder="Lamp House")
-        template = st.selectbox("Start from", templates(), format_func=lambda one: TEMPLATES.get(one, one))
+        template = st.radio("Start from", templates(), format_func=lambda one: TEMPLATES.get(one, one))
         persona = st.text_area("Who answers, and how", max_chars=1000, height=80, placeholder=(
             "You answer for a small shop that makes and mends lamps. Friendly and brief."))
         abstain = st.text_area("What it says when the documents don't", max_chars=1000, height=80,
