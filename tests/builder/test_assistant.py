@@ -1,6 +1,9 @@
+import time
+from threading import Barrier
+
 import pytest
 
-from builder.assistant import SYSTEMS, Assistant, open_assistant, system_named
+from builder.assistant import SYSTEMS, Assistant, Reply, answer_at_once, open_assistant, system_named
 from builder.brand import Brand
 from builder.engine import Generated
 from builder.render import render
@@ -86,6 +89,65 @@ def test_a_missing_half_takes_its_systems_with_it(adapted, retrieves, names):
     assert [system.name for system in assistant.systems] == names
     with pytest.raises(UserError, match="run `twofold build`"):
         assistant.answer("When?", system_named("hybrid"))
+
+
+class Slow(Recorder):
+    """An engine that says its first word only once all systems have begun, and goes on for so many words."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.begun, self.words, self.stopped = Barrier(len(SYSTEMS)), words, 0
+
+    def generate(self, messages, tuned, decoding, emit=None):
+        self.begun.wait(30)
+        for _ in range(self.words):
+            time.sleep(0.001)
+            if emit("word "):
+                self.stopped += 1
+                break
+        return Generated("word", 1, 10, 0.0, "stop")
+
+
+def test_systems_asked_at_once_run_side_by_side_and_each_reply_is_as_asked_alone():
+    assistant, _ = composed()
+    assistant.engine = Slow(3)
+    replies = [said for _, said in answer_at_once(assistant, "When?", SYSTEMS) if isinstance(said, Reply)]
+    assert sorted(reply.system for reply in replies) == sorted(system.name for system in SYSTEMS)
+    assistant, _ = composed()
+    pieces = list(answer_at_once(assistant, "When?", SYSTEMS))
+    for system in SYSTEMS:
+        text, reply = [said for other, said in pieces if other == system]
+        assert (text, reply.text) == ("yes", assistant.answer("When?", system).text)
+
+
+def test_when_the_reader_stops_no_further_word_is_made():
+    assistant, _ = composed()
+    assistant.engine = Slow(1_000_000)
+    said = answer_at_once(assistant, "When?", SYSTEMS)
+    next(said)
+    said.close()
+    for _ in range(100):
+        if assistant.engine.stopped == len(SYSTEMS):
+            break
+        time.sleep(0.05)
+    assert assistant.engine.stopped == len(SYSTEMS)
+
+
+def test_a_fault_of_one_system_comes_after_the_replies_of_the_others():
+    assistant, engine = composed()
+    works = engine.generate
+
+    def generate(messages, tuned, decoding, emit=None):
+        if tuned:
+            raise UserError("llama.cpp refused the request")
+        return works(messages, tuned, decoding, emit)
+
+    engine.generate = generate
+    replies = []
+    with pytest.raises(UserError, match="refused"):
+        for system, said in answer_at_once(assistant, "When?", SYSTEMS):
+            replies += [system.name] if isinstance(said, Reply) else []
+    assert sorted(replies) == ["prompt-only", "rag-only"]
 
 
 @pytest.mark.parametrize("question", ["", "  \n", "\x00\x1b", "x" * 50_000])
