@@ -5,13 +5,17 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from builder.against import against, answering, report_of, told
+from builder.against import against, answering, began, contents, evaluations, told
 from builder.evaluation import PRIMARY
 from builder.release import details, live_name, names, promote, rollback
+from builder.report_shape import read_report
 from builder.workspace import Workspace
 from knowledge.errors import UserError
-from ui.session import workspace
+from ui.session import CHOSEN, workspace
 from ui.show import command, fault, plain
+
+PARTS = {"index": "index and threshold", "check": "checks", "evaluation": "report"}
+"""What a reader calls those parts whose name here is another."""
 
 
 def page() -> None:
@@ -40,6 +44,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
     """One release: its figures, its gates, and what may be done with it."""
     known = details(here, name)
     lacking = [gate for gate in known.get("gates", []) if not gate["met"]]
+    judged = name in evaluations(here)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(plain(name), anchor=False)
@@ -47,13 +52,19 @@ def _release(here: Workspace, name: str, live: bool) -> None:
                 st.badge("live", icon=":material/check:", color="green")
             if lacking:
                 st.badge(f"{len(lacking)} missed", icon=":material/warning:", color="orange")
-        if figures := _figures(here, name):
-            st.caption(figures)
-        with st.expander(f"{len(known.get('gates', []))} gates", icon=":material/rule:", type="compact"):
+        st.caption(f"Built {began(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
+        gates = len(known.get("gates", []))
+        with st.expander(f"{gates} gate{'' if gates == 1 else 's'}", icon=":material/rule:", type="compact"):
             for gate in known.get("gates", []):
                 mark = ":material/check:" if gate["met"] else ":material/warning:"
                 st.markdown(f"{mark} **{plain(gate['name'])}**: {plain(gate['said'])}")
-            st.caption(f"SHA-256 of all its files: {plain(known['sha256'])}")
+        with st.expander("What it is made of", icon=":material/package_2:", type="compact"):
+            st.markdown("\n".join(f"- {PARTS.get(part, part)} `{sha256}`"
+                                  for part, sha256 in contents(here, name).items()))
+            st.caption(f"SHA-256 of all of it: {plain(known['sha256'])}")
+        if judged:
+            st.page_link("report.py", label="Its report", icon=":material/bar_chart:",
+                         query_params={CHOSEN: here.folder.name, "of": name})
         if not live:
             sure = not lacking or st.checkbox("Promote it although it missed a gate", key=f"sure {name}")
             if st.button("Promote", key=f"promote {name}", disabled=not sure, icon=":material/publish:"):
@@ -61,14 +72,15 @@ def _release(here: Workspace, name: str, live: bool) -> None:
 
 
 def _figures(here: Workspace, name: str) -> str:
-    """What its evaluation found of the system that answers; nothing where it was not evaluated."""
-    report = report_of(here, name)
-    if not report:
-        return ""
+    """What its evaluation found of the system that answers, or why that can't be told."""
+    try:
+        report = read_report(evaluations(here)[name], name)
+    except UserError as error:
+        return plain(str(error))
     system = answering(report)
     scores = [f"{score} {one['value']:.2f}" for score in PRIMARY
               if (one := report["systems"][system].get(score)) and one["value"] is not None]
-    return plain(f"{system}: {', '.join(scores)} on {report['questions']} questions, {report['made'][:10]}")
+    return plain(f"{system}: {', '.join(scores)} on {report['questions']} questions")
 
 
 def _between(here: Workspace, known: list[str]) -> None:
@@ -76,20 +88,30 @@ def _between(here: Workspace, known: list[str]) -> None:
     st.subheader("What changed", anchor=False)
     older = st.selectbox("From", known[:-1], index=len(known) - 2, key="older")
     newer = st.selectbox("To", known[known.index(older) + 1:], index=len(known) - 2 - known.index(older), key="newer")
-    before, after = details(here, older), details(here, newer)
-    for kind in ("index", "adapter"):
-        same = before.get(kind) == after.get(kind)
-        st.markdown(f"- {kind}: {'the same' if same else 'another'}")
-    report = report_of(here, newer)
-    if report and report_of(here, older):
-        for line in told(against(here, report, older)):
-            st.markdown(f"- {plain(line)}")
-    changed = "\n".join(difflib.unified_diff(before["brand"].splitlines(), after["brand"].splitlines(), older, newer,
-                                             lineterm="", n=1))
+    before, after = contents(here, older), contents(here, newer)
+    said = {part: "only in one" if None in (before.get(part), after.get(part)) else
+            "the same" if before[part] == after[part] else "another" for part in dict.fromkeys((*before, *after))}
+    st.markdown("\n".join(f"- {PARTS.get(part, part)}: {what}" for part, what in said.items()))
+    if {older, newer} <= evaluations(here).keys():
+        _judged(here, older, newer)
+    was, now = (details(here, name)["brand"].splitlines() for name in (older, newer))
+    changed = "\n".join(difflib.unified_diff(was, now, older, newer, lineterm="", n=1))
     if changed:
         st.code(changed, language=None, wrap_lines=True)
     else:
         st.caption("brand.yaml is the same in both.")
+
+
+def _judged(here: Workspace, older: str, newer: str) -> None:
+    """What the newer one's answers gained or lost, in a line each, and where all replies are compared."""
+    try:
+        reports = [read_report(evaluations(here)[name], name) for name in (older, newer)]
+    except UserError as error:
+        fault(error)
+        return
+    st.markdown("\n".join(f"- {plain(line)}" for line in told(against(here, reports[1], older))))
+    st.page_link("report.py", label="Compare their replies", icon=":material/compare_arrows:", query_params={
+        CHOSEN: here.folder.name, "part": "Two releases", "before": older, "after": newer})
 
 
 def _do(done: Callable[[], object]) -> None:

@@ -1,16 +1,20 @@
-"""The report page: the last evaluation, from the verdict down to each single reply."""
+"""The report page: an evaluation from the verdict down to each single reply, and two of them beside each other."""
 
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from builder.against import evaluations
 from builder.arms import ARMS
 from builder.report import told_apart_line
+from builder.report_shape import read_report
 from builder.workspace import Workspace
+from knowledge.errors import UserError
+from ui import against, replies
 from ui.charts import change, coverage_chart, differences_chart, label, reliability_chart, systems_chart, written
 from ui.session import workspace
-from ui.show import ability, command, plain
+from ui.show import command, fault, plain
 from ui.work import start
 
 HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
@@ -20,28 +24,58 @@ HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
 FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
          "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
-BESIDE = 4  # replies side by side
-PICKS = ("all", "answerable", "unanswerable", "systems disagree")
+REPLIES, RETRIEVAL, BOTH = "Single replies", "Retrieval", "Two releases"
+PARTS = ("Summary", REPLIES, RETRIEVAL, BOTH)
 
 
 def page() -> None:
-    """Draw the last evaluation, or say what to run."""
+    """Draw the part that is chosen of the evaluation that is chosen, or say what to run."""
     here = workspace()
-    report = here.report()
+    known = evaluations(here)
     st.title("Which half earned what")
-    if report is None:
+    if not known:
         st.text("There is no evaluation yet. Run this, and come back:")
         command("evaluate", here.folder)
         return
-    _verdict(report)
-    _downloads(here.current().evaluation)
-    _again(here)
-    _charts(report)
-    _table(report)
-    _differences(report)
-    _failures(report)
-    _retrieval(report.get("retrieval"))
-    _browser(report)
+    part = st.pills("Part of the report", PARTS, default=PARTS[0], required=True, key="part", bind="query-params",
+                    label_visibility="collapsed")
+    try:
+        if part == BOTH:
+            against.draw(here, known, lambda name: _read(name, known[name]))
+        else:
+            _one(here, part, known)
+    except UserError as error:
+        fault(error)
+
+
+def _one(here: Workspace, part: str, known: dict[str, Path]) -> None:
+    """One part of one evaluation: the last one, until another is chosen."""
+    names = list(reversed(known))
+    name = names[0]
+    if len(names) > 1:
+        name = st.selectbox("Report of", names, key="of", bind="query-params", width=260)
+    report = _read(name, known[name])
+    if part == RETRIEVAL:
+        _retrieval(report.get("retrieval"))
+    elif part == REPLIES:
+        replies.draw(report)
+    else:
+        _verdict(report)
+        _downloads(known[name].parent)
+        _again(here)
+        _charts(report)
+        _table(report)
+        _differences(report)
+
+
+def _read(name: str, path: Path) -> dict[str, Any]:
+    return _kept(name, str(path), path.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _kept(name: str, path: str, changed: int) -> dict[str, Any]:
+    """A report, read again only when it has changed; nothing that is drawn may change it."""
+    return read_report(Path(path), name)
 
 
 def _verdict(report: dict[str, Any]) -> None:
@@ -73,7 +107,7 @@ def _again(here: Workspace) -> None:
             more = [part for name in chosen for part in ("--arm", name)]
             more += ["--paraphrases"] * wordings + (["--samples", str(samples)] if samples else [])
             start(here.folder, "evaluate", *more)
-            st.switch_page("training.py")
+            st.switch_page("build.py")
 
 
 def _downloads(folder: Path | None) -> None:
@@ -102,11 +136,14 @@ def _charts(report: dict[str, Any]) -> None:
 
 def _retrieval(found: dict[str, Any] | None) -> None:
     """What the index finds by itself, how far its probability can be trusted, and what it missed."""
-    if not found:
-        return
     st.subheader("What retrieval finds", anchor=False)
+    if not found:
+        st.caption("This evaluation did not judge retrieval by itself: there was no index, or no question names its "
+                   "passage.")
+        return
     limits = found["answerability"]
-    scores = {name: one for name, one in found.items() if isinstance(one, dict) and "value" in one}
+    scores = {name: one for name, one in found.items()
+              if isinstance(one, dict) and {"value", "low", "high", "n"} <= one.keys()}
     scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
                if limits[name]}
     st.dataframe([{"score": name, "value": f"{one['value']:.3f}", "95% interval": "–" if one["low"] is None else
@@ -183,85 +220,8 @@ def _differences(report: dict[str, Any]) -> None:
                "of comparisons; a difference below the smallest detectable would often go unseen.")
 
 
-def _failures(report: dict[str, Any]) -> None:
-    """How many replies of each system fell short for each cause."""
-    from builder.report_pictures import failures
-
-    found = failures(report)
-    if not found:
-        return
-    st.subheader("Why replies fell short", anchor=False)
-    _grid([{"cause": row["cause"], **dict(zip(report["systems"], row["counts"], strict=True)),
-            "meaning": row["meaning"]} for row in found])
-    st.caption("Each reply has one cause, the first that applies in this order.")
-
-
 def _primary(differences: list[dict[str, Any]], score: str) -> bool:
     return any(one["primary"] for one in differences if one["score"] == score)
-
-
-def _browser(report: dict[str, Any]) -> None:
-    """Pick a question, and read the replies with their scores side by side."""
-    st.subheader("Every question", anchor=False)
-    pick = st.pills("Questions", PICKS, default="all", required=True, key="pick")
-    rows = [row for row in report["rows"] if _picked(row, pick)]
-    if not rows:
-        st.caption("There is none of this kind.")
-        return
-    number = st.selectbox("Question", range(len(rows)), key=f"question {pick}",
-                          format_func=lambda place: f"{rows[place]['line']} · {rows[place]['question']}")
-    row = rows[number]
-    with st.container(border=True):
-        st.text(row["question"], width="stretch")
-        if row["answerable"]:
-            st.caption("Reference answer")
-            st.text(row["answer"] or "none given", width="stretch")
-        else:
-            st.caption("The documents don't answer this; a system that looks things up should abstain.")
-    replies = list(row["replies"].items())
-    for first in range(0, len(replies), BESIDE):
-        for column, (name, reply) in zip(st.columns(min(BESIDE, len(replies))), replies[first:first + BESIDE],
-                                         strict=False):
-            with column.container(border=True, height="stretch"):
-                _reply(name, reply, report.get("arms", {}))
-    _scores(report, row)
-
-
-def _picked(row: dict[str, Any], pick: str) -> bool:
-    if pick == "systems disagree":
-        return len({reply["scores"].get("facts") for reply in row["replies"].values()}) > 1
-    return pick == "all" or row["answerable"] == (pick == "answerable")
-
-
-def _reply(name: str, reply: dict[str, Any], arms: dict[str, str]) -> None:
-    """One system's reply, why it fell short if it did, and what it was shown."""
-    st.markdown(f"**{plain(name)}**")
-    st.caption(ability(name) or plain(arms.get(name, "")))
-    st.text(reply["text"], width="stretch")
-    if reply["abstained"]:
-        st.badge("abstained", icon=":material/do_not_disturb_on:", color="orange")
-    if reply.get("cause"):
-        st.badge(plain(reply["cause"]), color="red")
-    sure = "" if reply["probability"] is None else f" · answerable with probability {reply['probability']:.0%}"
-    st.caption(f"{reply['seconds']:.1f} s · {reply['tokens']} tokens{sure}")
-    if reply["sources"]:
-        with st.popover("Sources", icon=":material/description:", width="stretch"):
-            for number, one in enumerate(reply["sources"], 1):
-                st.text(f"{number} · {one['heading']} — {one['document']} ({one['start']:,} to {one['end']:,})")
-
-
-def _scores(report: dict[str, Any], row: dict[str, Any]) -> None:
-    """The scores of the replies to one question, and the evidence behind each."""
-    scores = report["scores"]
-    _grid([{"score": score["title"], **{system: written(reply["scores"].get(name), score["unit"])
-                                        for system, reply in row["replies"].items()}}
-           for name, score in scores.items() if any(name in reply["scores"] for reply in row["replies"].values())])
-    with st.expander("Why these scores", icon=":material/search:", type="compact"):
-        for system, reply in row["replies"].items():
-            st.markdown(f"**{plain(system)}**")
-            for name, why in reply["evidence"].items():
-                if why:
-                    st.text(f"{scores[name]['title'] if name in scores else name}: {why}", width="stretch")
 
 
 page()

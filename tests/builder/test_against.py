@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
-from builder.against import against, answering, told
+from builder.against import LAST, against, answering, changes, contents, evaluations, moved, told
 from builder.brand import Gates
 from builder.gates import reached
 from builder.release import freeze
+from builder.statistics import difference
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 from knowledge.files import write_json
@@ -97,3 +100,85 @@ def test_to_be_worse_than_the_live_release_misses_a_gate(released):
 def test_the_best_system_that_is_built_answers():
     assert answering({"systems": {"prompt-only": {}, "rag-only": {}}}) == "rag-only"
     assert answering({"systems": {"prompt-only": {}, "fine-tune-only": {}}}) == "fine-tune-only"
+
+
+def judged(values, better="higher", unit="share", system="hybrid"):
+    """A report of one score, given question by question; None is unscored."""
+    rows = [{"line": line, "question": f"q{line}", "group": f"g{line}",
+             "replies": {system: {"text": str(value), "scores": {"facts": value}}}}
+            for line, value in enumerate(values, 1)]
+    return {"systems": {system: {}}, "scores": {"facts": {"better": better, "unit": unit}}, "rows": rows}
+
+
+SHARES = some.lists(some.tuples(*[some.sampled_from((None, 0.0, 0.25, 1.0))] * 2), min_size=1, max_size=30)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SHARES, some.sampled_from(("higher", "lower", "neither")), some.sampled_from(("share", "words")))
+def test_what_changed_is_what_a_slow_reference_finds(pairs, better, unit):
+    before, after = (judged([pair[place] for pair in pairs], better, unit) for place in (0, 1))
+    (found,) = changes(before, after, "facts", 0.1)
+    both = [(old, new) for old, new in pairs if old is not None and new is not None]
+    assert found["questions"] == len(both)
+    if not both:
+        assert found["before"] is found["after"] is found["outcome"] is None
+        return
+    assert found["before"] == pytest.approx(sum(old for old, _ in both) / len(both))
+    assert found["after"] == pytest.approx(sum(new for _, new in both) / len(both))
+    if len(both) < 10:
+        assert found["difference"] is found["low"] is found["high"] is found["outcome"] is None
+        return
+    reference = difference([new for _, new in both], [old for old, _ in both], [str(n) for n in range(len(both))])
+    assert found["difference"] == pytest.approx(reference.value)
+    assert found["low"] <= found["difference"] <= found["high"]
+    loss, most = (found["difference"], found["low"]) if better == "higher" else (-found["difference"], -found["high"])
+    least = found["high"] if better == "higher" else -found["low"]
+    outcome = "kept" if most > -0.1 else "forgot" if loss < -0.1 and least < 0 else "cannot tell"
+    assert found["outcome"] == (outcome if better != "neither" and unit == "share" else None)
+
+
+@given(SHARES, some.sampled_from(("higher", "lower", "neither")))
+def test_the_replies_that_changed_are_all_there_the_most_changed_first(pairs, better):
+    before, after = (judged([pair[place] for pair in pairs], better) for place in (0, 1))
+    found = moved(before, after, "facts")
+    expected = [(line, new - old) for line, (old, new) in enumerate(pairs, 1)
+                if old is not None and new is not None and new != old]
+    assert [(one["row"]["line"], one["change"]) for one in found] == sorted(
+        expected, key=lambda pair: (-abs(pair[1]), pair[0]))
+    for one in found:
+        assert (one["before"]["text"], one["after"]["text"]) == tuple(
+            str(value) for value in pairs[one["row"]["line"] - 1])
+        assert one["better"] is (None if better == "neither" else (one["change"] > 0) is (better == "higher"))
+
+
+def test_a_loss_where_less_is_better_is_worse_and_a_gain_is_not():
+    lost = changes(judged([0.0] * 40, "lower"), judged([1.0] * 40, "lower"), "facts", 0.1)
+    gained = changes(judged([1.0] * 40, "lower"), judged([0.0] * 40, "lower"), "facts", 0.1)
+    assert [one["outcome"] for one in (*lost, *gained)] == ["forgot", "kept"]
+    assert [one["difference"] for one in (*lost, *gained)] == [1.0, -1.0]
+
+
+def test_systems_and_questions_that_only_one_report_holds_are_left_out():
+    before, after = judged([1.0] * 12), judged([0.0] * 20)
+    assert [one["questions"] for one in changes(before, after, "facts", 0.1)] == [12]
+    assert len(moved(before, after, "facts")) == 12
+    assert changes(before, judged([1.0], system="rag-only"), "facts", 0.1) == []
+    del before["rows"][0]["replies"]["hybrid"]["scores"]["facts"]  # an older report scored it on less
+    assert changes(before, after, "facts", 0.1)[0]["questions"] == 11 and len(moved(before, after, "facts")) == 11
+
+
+def test_what_a_release_is_made_of_changes_only_where_it_did(released):
+    workspace, make = released
+    first = make(report([1.0] * 4))
+    brand = workspace.folder / "brand.yaml"
+    brand.write_text(brand.read_text() + "# more\n")
+    second = freeze(Workspace(workspace.folder))
+    was, now = contents(workspace, first), contents(workspace, second)
+    assert {name for name in was if was[name] != now[name]} == {"brand.yaml"}
+    assert set(was) == {"evaluation", "brand.yaml", "fixed phrases"} and {len(short) for short in was.values()} == {8}
+    assert list(evaluations(workspace)) == [first, second, LAST]
+    assert set(evaluations(workspace).values()) == {workspace.current().evaluation / "report.json"}
+    (workspace.current().evaluation / "report.json").unlink()
+    assert evaluations(workspace) == {}
+    with pytest.raises(UserError, match="no such release"):
+        contents(workspace, "r009")

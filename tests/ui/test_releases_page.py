@@ -9,23 +9,29 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from builder import release
+from builder.against import contents
 from builder.workspace import Workspace
 from knowledge.files import read_json, write_json
+from tests.ui.reports import evaluate, made_report
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 HOSTILE = "![x](https://evil.example/p.png) <img src=x> **bold**"
 
 
 @pytest.fixture
-def here(copied):
-    """The built workspace with a second release that missed a gate, and a third that met it; each of another name."""
-    brand = copied.folder / "brand.yaml"
-    for name, met in (("Lamp & Co", False), ("Lamp & Sons", True)):
+def here(folder):
+    """A workspace with three releases, the second of which missed a gate; each of another name."""
+    evaluate(folder, made_report())
+    adapter = Workspace(folder).place("adapters", "a1b2c3d4e5f6")
+    write_json(adapter / "training.json", {"steps": 9})
+    Workspace(folder).use("adapter", adapter)
+    brand = folder / "brand.yaml"
+    for name, met in (("Lamps", True), ("Lamp & Co", False), ("Lamp & Sons", True)):
         text = brand.read_text()
         brand.write_text(text.replace(text.splitlines()[0], f"name: {name}"))
         gate = {"name": "facts", "met": met, "said": f"too low {HOSTILE}", "next": ""}
-        release.freeze(Workspace(copied.folder), [gate])
-    return Workspace(copied.folder)
+        release.freeze(Workspace(folder), [gate])
+    return Workspace(folder)
 
 
 @pytest.fixture
@@ -78,6 +84,27 @@ def test_gates_and_what_changed_are_shown_as_text(page, here):
     assert "too low" in text and not re.search(r"(?<!\\)(?:!\[|<img|\*\*bold)", text)
     assert "-name: Lamp & Co" in text and "+name: Lamp & Sons" in text
     assert "- adapter: the same" in text and "hybrid: facts" in text.replace("\\", "")
+
+
+def test_each_release_says_what_it_is_made_of_and_leads_to_its_report(page, here):
+    test = page()
+    for part, sha256 in contents(here, "r002").items():
+        assert f"- {'report' if part == 'evaluation' else part} `{sha256}`" in said(test)
+    assert sum("Built 20" in one.value for one in test.caption) == 3
+    links = [one.proto for one in test.get("page_link")]
+    assert [link.query_string for link in links if link.label == "Its report"] == [
+        f"assistant={here.folder.name}&of={name}" for name in ("r003", "r002", "r001")]
+    (compare,) = [link.query_string for link in links if link.label == "Compare their replies"]
+    assert compare == f"assistant={here.folder.name}&part=Two+releases&before=r002&after=r003"
+
+
+def test_a_release_whose_report_is_of_an_older_version_says_so_and_can_still_be_promoted(page, here):
+    place = here.current().evaluation / "report.json"
+    write_json(place, {key: value for key, value in read_json(place).items() if key != "systems"})
+    test = page()
+    assert sum("of an older version" in one.value for one in test.caption) == 3
+    assert "of an older version" in test.error[0].value and not any(
+        one.disabled for one in test.button if one.key == "promote r003")
 
 
 def test_files_that_changed_since_are_not_promoted(page, here):
