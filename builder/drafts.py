@@ -103,9 +103,10 @@ def accept(workspace: Workspace, one: Draft) -> None:
 
     UserError where it is like a training example: an adapter has seen that, so it can't judge.
     """
-    if place := _seen(workspace, one.question):
-        raise UserError(f"{one.question}: is like {place}, which training sees; ask something else")
-    _append(workspace, [asdict(one) | {"answerable": True}])
+    with workspace.alone():
+        if place := _seen(Workspace(workspace.folder), one.question):
+            raise UserError(f"{one.question}: is like {place}, which training sees; ask something else")
+        _append(workspace, [asdict(one) | {"answerable": True}])
 
 
 def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tuple[int, list[str]]:
@@ -113,19 +114,21 @@ def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tup
 
     UserError, and nothing is added, where one of them is no question.
     """
-    asked = {question.question for question in workspace.questions}
-    added, left = [], []
-    for number, row in enumerate(rows, 1):
-        kept = {key: value for key, value in row.items() if key in KEYS and value not in (None, "", [], ())}
-        question = as_question(kept, f"{place}, question {number}", number)
-        if question.question in asked:
-            left.append(f"{question.question}: is there already")
-        elif place := _seen(workspace, question.question):
-            left.append(f"{question.question}: is like {place}, which training sees")
-        else:
-            asked.add(question.question)
-            added.append(kept)
-    _append(workspace, added)
+    with workspace.alone():
+        now = Workspace(workspace.folder)
+        asked = {question.question for question in now.questions}
+        added, left = [], []
+        for number, row in enumerate(rows, 1):
+            kept = {key: value for key, value in row.items() if key in KEYS and value not in (None, "", [], ())}
+            question = as_question(kept, f"{place}, question {number}", number)
+            if question.question in asked:
+                left.append(f"{question.question}: is there already")
+            elif seen := _seen(now, question.question):
+                left.append(f"{question.question}: is like {seen}, which training sees")
+            else:
+                asked.add(question.question)
+                added.append(kept)
+        _append(workspace, added)
     return len(added), left
 
 

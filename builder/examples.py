@@ -1,11 +1,13 @@
 """examples, preferences and questions: how the assistant speaks and how it is judged; read and checked."""
 
+import codecs
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from knowledge.errors import UserError
 
@@ -14,6 +16,8 @@ LONGEST_LINE = 1_000_000
 
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
          "user": "user", "assistant": "assistant", "system": "system"}
+PAIRS = (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"), ("question", "answer"))
+"""Keys of question and reply in rows that are no list of turns."""
 
 
 @dataclass(frozen=True)
@@ -56,58 +60,108 @@ def read_examples(path: Path) -> list[Example]:
 
     UserError names the line that fits none of them. A missing or empty file is no examples.
     """
-    rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
-    return [_example(row, f"{path}:{line}", line) for line, row in rows]
+    try:
+        data = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
+    return parse_examples(data, str(path))
+
+
+def parse_examples(data: bytes, name: str) -> list[Example]:
+    """The examples in a file's bytes, which its name's ending tells: .csv, .json (a list), or else JSON Lines.
+
+    UserError as `read_examples`. Lines are counted from 1, of a list its objects.
+    """
+    file = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="" if name.endswith(".csv") else None)
+    listed = name.endswith(".json") and data.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"[")
+    rows = (_csv_rows if name.endswith(".csv") else _listed_rows if listed else _json_rows)(file, name)
+    return [_example(row, f"{name}:{line}", line) for line, row in rows]
+
+
+def as_line(one: Example, old: str = "") -> str:
+    """An example as a line of examples.jsonl; the system message and further keys of the `old` line stay."""
+    row = json.loads(old) if old.strip() else {}
+    pair = next((keys for keys in PAIRS if set(keys) <= set(row)), ())
+    known = {"messages", "conversations"} if {"messages", "conversations"} & set(row) else {*pair, "input"}
+    turns = [turn for turn in (_turns(row, "") if row else []) if turn[0] == "system"]
+    turns += [*one.history, ("user", one.question), ("assistant", one.reply)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return json.dumps({"messages": messages} | {key: row[key] for key in row if key not in known},
+                      ensure_ascii=False) + "\n"
 
 
 def read_preferences(path: Path) -> list[Choice]:
     """Read preferences: {"messages": […], "chosen": "…", "rejected": "…"}, or a prompt in place of the messages."""
-    return [_choice(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
+    return [_choice(row, f"{path}:{line}", line) for line, row in _json_lines(path)]
 
 
 def read_questions(path: Path) -> list[Question]:
     """Read the questions that judge; all keys but `question` are optional."""
-    return [as_question(row, f"{path}:{line}", line) for line, row in _json_rows(path)]
+    return [as_question(row, f"{path}:{line}", line) for line, row in _json_lines(path)]
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a JSONL file, with their line numbers; blank lines are passed over."""
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a JSONL file, with their line numbers; none of one that isn't there."""
     if not path.exists():
         return
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                if len(text) > LONGEST_LINE:
-                    raise UserError(f"{path}:{line}: longer than {LONGEST_LINE:,} characters; split or remove it")
-                try:
-                    row = json.loads(text)
-                    json.dumps(row, ensure_ascii=False).encode()  # JSON can write half a character, as \ud83d alone
-                except (ValueError, RecursionError) as error:
-                    half = isinstance(error, UnicodeEncodeError)
-                    reason = "holds half a character" if half else getattr(error, "msg", "nested too deeply")
-                    raise UserError(f"{path}:{line}: broken JSON ({reason}); mend or remove the line") from None
-                if not isinstance(row, dict):
-                    raise UserError(f"{path}:{line}: not a JSON object; write one {{…}} a line")
-                yield line, row
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+            yield from _json_rows(file, str(path))
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects, one a line, with their line numbers; blank lines are passed over."""
+    try:
+        for line, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            if len(text) > LONGEST_LINE:
+                raise UserError(f"{name}:{line}: longer than {LONGEST_LINE:,} characters; split or remove it")
+            yield line, _object(_loaded(text, f"{name}:{line}", "mend or remove the line"), f"{name}:{line}")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+
+def _listed_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of one list, with their numbers."""
+    try:
+        rows = _loaded(file.read(), name, "mend the file")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    for number, row in enumerate(rows, 1):
+        yield number, _object(row, f"{name}:{number}")
+
+
+def _loaded(text: str, place: str, advice: str) -> Any:
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # JSON can write half a character, as \ud83d alone
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeEncodeError):
+            reason = "holds half a character"
+        else:
+            line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) and error.lineno > 1 else ""
+            reason = getattr(error, "msg", "nested too deeply") + line
+        raise UserError(f"{place}: broken JSON ({reason}); {advice}") from None
+    return value
+
+
+def _object(row: Any, place: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: not a JSON object; write one {{…}} a line")
+    return row
+
+
+def _csv_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a CSV with a header, with their line numbers."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                yield reader.line_num, dict(row)
+        reader = csv.DictReader(file)
+        for row in reader:
+            yield reader.line_num, dict(row)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a UTF-8 CSV ({error}); save it as CSV UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
+        raise UserError(f"{name}: not a UTF-8 CSV ({error}); save it as CSV UTF-8") from None
 
 
 def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
@@ -118,8 +172,7 @@ def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
             raise UserError(f"{place}: messages must be a list of objects with role and content; mend the line")
         return [(ROLES.get(str(turn.get("role", turn.get("from"))), ""),
                  str(turn.get("content", turn.get("value")) or "")) for turn in turns]
-    for asked, answered in (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"),
-                            ("question", "answer")):
+    for asked, answered in PAIRS:
         if asked in row and answered in row:
             more = str(row.get("input") or "")
             user = str(row[asked] or "") + (f"\n\n{more}" if more else "")

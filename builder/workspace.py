@@ -1,7 +1,8 @@
 """One assistant's folder: what the user wrote, and where everything built from it lies."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from builder.brand import Brand, read_brand
 from builder.examples import Choice, Example, Question, read_examples, read_preferences, read_questions
 from knowledge.errors import UserError
-from knowledge.files import Tick, make_folder, read_json, write_json
+from knowledge.files import Tick, held, make_folder, read_json, write_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -97,6 +98,12 @@ class Workspace:
     def place(self, kind: str, key: str) -> Path:
         """Where the built part of this kind and key lies."""
         return self.built / kind / key[:16]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold what the user writes between reading and writing it, so that of two who change it one comes first."""
+        with held(self.built / "editing"):
+            yield
 
     def current(self) -> State:
         """The parts that the last build made."""

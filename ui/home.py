@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from builder.editing import edited, open_brand, save_brand
+from builder.editing import change_brand
 from builder.overview import Next, Overview, overview, workspaces
 from builder.progress import in_words
 from builder.workspace import Workspace, new, templates
@@ -104,10 +104,8 @@ def _new() -> None:
         if folder == home():
             raise UserError("the name has no letter or digit; write what the assistant is called")
         new(folder, template)
-        made = Workspace(folder)
-        brand, seen = open_brand(made)
-        written = {("name",): name, ("persona",): persona, ("abstain",): abstain}
-        save_brand(made, seen, edited(brand, {key: text.strip() for key, text in written.items() if text.strip()}))
+        written = {"name": name, "persona": persona, "abstain": abstain}
+        change_brand(Workspace(folder), {key: text.strip() for key, text in written.items() if text.strip()})
     except UserError as error:
         fault(error)
         return

@@ -51,20 +51,32 @@ def _examples(material: Material, findings: Sequence[Finding]) -> dict[int, Chan
     changes: dict[int, Change] = {}
     replies = {example.line: example.reply for example in material.examples}
     for one in sorted(findings, key=lambda one: one.rank):
-        line = one.other if one.kind == "leak" else one.line
-        if line is None or line in changes or (one.file != material.file and one.kind != "leak"):
+        line = line_of(one, material.file)
+        if line is None or line in changes:
             continue
-        why = f"{one.kind}: {one.message}"
-        if one.kind == "leak":
-            why = f"leak: {QUESTIONS}:{one.line} judges by it"
-        if one.kind in LEFT_OUT or (one.kind == "personal data" and private(replies[line], material.own)):
-            changes[line] = Change(material.file, line, "left out", why)
-        elif one.kind == "personal data":
-            changes[line] = Change(material.file, line, "changed", why)
+        why = f"leak: {QUESTIONS}:{one.line} judges by it" if one.kind == "leak" else f"{one.kind}: {one.message}"
+        if action := remedy(one, replies[line], material.own):
+            changes[line] = Change(material.file, line, action, why)
     for line in [line for line, change in changes.items() if change.action == "changed"]:
         if any(one.line == line and one.kind in LEFT_OUT and one.file == material.file for one in findings):
             del changes[line]
     return dict(sorted(changes.items()))
+
+
+def line_of(one: Finding, file: str) -> int | None:
+    """The line of the examples' file that a finding would have mended; None where it concerns none."""
+    if one.kind == "leak":
+        return one.other
+    return one.line if one.file == file else None
+
+
+def remedy(one: Finding, reply: str, own: str) -> str:
+    """What mends the example that a finding concerns: left out, changed (`masked`), or "" where only a person can."""
+    if one.kind in LEFT_OUT:
+        return "left out"
+    if one.kind == "personal data":
+        return "left out" if private(reply, own) else "changed"
+    return ""
 
 
 def _questions(findings: Sequence[Finding]) -> dict[int, Change]:

@@ -99,7 +99,8 @@ def test_a_preference_trains_so_its_question_cannot_judge(here):
 
 
 def test_many_writers_lose_nothing(here):
-    code = ("import sys; from pathlib import Path; from builder import feedback; from builder.workspace import Workspace\n"
+    code = ("import sys; from pathlib import Path; from builder import feedback\n"
+            "from builder.workspace import Workspace\n"
             "here = Workspace(Path(sys.argv[1]))\n"
             "for number in range(20): feedback.record(here, feedback.Item(f'{sys.argv[2]}-{number}', 'up', 'q', 'r'))")
     runs = [subprocess.Popen([sys.executable, "-c", code, str(here.folder), str(number)]) for number in range(3)]
