@@ -134,6 +134,8 @@ class Brand(Part):
     voice: Voice = Voice()
     links: dict[str, str] = {}
     colours: dict[str, str] = {}
+    logo: str = ""
+    """Path of a PNG, JPEG, SVG or WebP within the workspace, at most 1 MB."""
     model: Model = Model()
     retrieval: Retrieval = Retrieval()
     training: Training = Training()

@@ -40,6 +40,8 @@ VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
 """The gates that the checks of an adapter are held against."""
+LOOKS = {"colours", "logo"}
+"""What of a brand no reply depends on."""
 REPORTS = "3"
 """Of what evaluate writes; a new one makes only that again."""
 
@@ -192,7 +194,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
     outside = answered(extras.replies, questions) if extras.replies else {}
     base = weights.prepared(brand.model.base, brand.model.precision)
     asked = replace(extras, arms=tuple(sorted(extras.arms)), replies=None)
-    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(), _prompt(brand),
+    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(exclude=LOOKS), _prompt(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]), repr(asked), json.dumps(outside))

@@ -8,8 +8,10 @@ from streamlit.navigation.page import Page
 from builder.overview import workspaces
 from builder.workspace import Workspace
 from knowledge.errors import UserError
+from ui.frame import dress
 from ui.session import chosen, home
 from ui.show import fault, plain
+from ui.sign_in import admitted, greet
 
 # Sections of the menu, and the files in them; the first is the page that opens.
 PAGES = {"": ("home", "chat", "compare"), "Make": ("brand", "examples", "documents", "build"),
@@ -18,18 +20,26 @@ PAGES = {"": ("home", "chat", "compare"), "Make": ("brand", "examples", "documen
 
 def main() -> None:
     """Draw the frame and the page in it."""
-    folder = chosen()
-    menu = _menu() if folder else {"": [st.Page("home.py", title="Home", default=True)]}
-    page = st.navigation(menu, position="top")
+    inside, folder = admitted(), chosen()
+    page = st.navigation(_menu(), position="top" if inside and folder else "hidden")
     narrow = page.title in ("Home", "Chat", "Feedback")
     try:
-        name = Workspace(folder).brand.name if folder else "Twofold"
+        here = Workspace(folder) if folder else None
+        name = here.brand.name if here else "Twofold"
         st.set_page_config(page_title=f"{page.title} · {name}", layout="centered" if narrow else "wide")
+        if here:
+            dress(here)
+        greet(name)
+        if not inside:
+            return
         if folder and page.title != "Home" and len(workspaces(home())) > 1:
             st.caption(plain(name))
         page.run()
     except UserError as error:
-        fault(error)
+        if inside:
+            fault(error)
+        else:
+            greet("Twofold")
 
 
 def _menu() -> dict[str, list[Page]]:

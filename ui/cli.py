@@ -67,7 +67,7 @@ def new(folder: Folder, template: Annotated[str, typer.Option(help="Which worksp
 
 for command in (build_commands.audit, build_commands.plan, build_commands.build, build_commands.index,
                 build_commands.train, judge_commands.check, judge_commands.evaluate,
-                judge_commands.ablate, question_commands.questions):
+                judge_commands.ablate, question_commands.questions, question_commands.feedback):
     app.command()(command)
 
 
@@ -203,13 +203,15 @@ def serve(folder: Folder) -> None:
 
 
 @app.command("app")
-def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The workspace's folder.")] = Path("."),
-                  port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
-    """The Streamlit app: chat, compare, training, report."""
-    from builder.workspace import Workspace
-
-    Workspace(folder)  # a wrong folder is said here, not in the browser
-    _serve_pages(folder, port)
+def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A workspace, or a folder of some.")]
+                  = Path("."),
+                  port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None,
+                  address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 lets others in, who must sign "
+                                                            "in.")] = "localhost") -> None:
+    """The Streamlit app: make assistants, ask, compare, judge and release them, in the browser."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; `twofold new {folder}` makes a workspace that works")
+    _serve_pages(folder, port, address)
 
 
 @app.command()
@@ -230,20 +232,25 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the
         _serve_pages(folder, port)
 
 
-def _serve_pages(folder: Path, port: int | None) -> None:
-    """Become Streamlit's server; its address is printed when it is up."""
+def _serve_pages(folder: Path, port: int | None, address: str = "localhost") -> None:
+    """Become Streamlit's server; where to find it is printed. UserError where others could open it unasked."""
     from builder.workspace import Workspace
-    from ui.theme import arguments
+    from ui import sign_in, theme
+    from ui.terminal import say
 
-    found = importlib.util.find_spec("ui.app")
-    if found is None or found.origin is None:
+    pages, server = (importlib.util.find_spec(f"ui.{name}") for name in ("app", "streamlit_server"))
+    if pages is None or pages.origin is None or server is None or server.origin is None:
         raise UserError("the app's files are missing; install Twofold again")
+    reached = sign_in.arguments(address)
     chosen = ["--server.port", str(port)] if port else []
+    colours = Workspace(folder).brand.colours if (folder / "brand.yaml").is_file() else {}
     seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    command = [sys.executable, "-m", "streamlit", "run", found.origin, "--server.headless", str(not seen).lower(),
+    if public := sign_in.found_at():
+        say(f"people sign in at {public.replace('{port}', str(port or 8501))}")
+        seen = False
+    # -P: modules that happen to lie in the folder where the command was given are not the app's.
+    command = [sys.executable, "-P", server.origin, "run", pages.origin, "--server.headless", str(not seen).lower(),
                "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false",
-               "--server.address", "localhost",
-               "--server.fileWatcherType", "none", *arguments(Workspace(folder).brand.colours), *chosen,
-               "--", str(folder)]
+               "--server.fileWatcherType", "none", *reached, *theme.arguments(colours), *chosen, "--", str(folder)]
     sys.stdout.flush()
     os.execv(sys.executable, command)

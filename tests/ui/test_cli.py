@@ -125,7 +125,7 @@ def test_a_broken_file_is_one_line_that_names_it(written, name, content, said):
 
 @pytest.mark.parametrize(("words", "said"), [
     (("ask", "/nowhere", "Why?"), "holds no brand.yaml"), (("ask",), "Missing argument"),
-    (("nonsense",), "No such command"), (("app", "/nowhere"), "holds no brand.yaml")])
+    (("nonsense",), "No such command"), (("app", "/nowhere"), "is no folder")])
 def test_a_wrong_command_is_one_line(words, said):
     assert said in failed(twofold(*words))
 

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 from markdown_it import MarkdownIt
 
-from ui import theme
 from ui.charts import change, differences_chart, written
 from ui.show import counted, marked, plain
 
@@ -22,22 +21,6 @@ def test_plain_text_shows_as_itself_and_holds_no_link(text):
                                      "me@evil.example", ":material/delete:", ":streamlit:"])
 def test_addresses_and_icons_are_broken_up(address):
     assert "\u200b" in plain(address)
-
-
-def test_only_a_hex_colour_becomes_the_accent():
-    assert theme.accent({"accent": "#b3541e"}, "light") == "#b3541e"
-    for unusable in ("red; } body { display: none", "#fff", "--server.port=1", "#B3541E\n", ""):
-        assert theme.accent({"accent": unusable}, "light") == theme.ACCENTS["light"]
-        assert theme.accent({"accent": unusable, "primary": "#102030"}, "light") == "#102030"
-    assert theme.contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert all(theme.contrast(theme.ACCENTS[ground], theme.BACKGROUNDS[ground]) >= 4.5 for ground in theme.ACCENTS)
-
-
-@given(some.integers(0, 0xFFFFFF), some.sampled_from(sorted(theme.ACCENTS)))
-def test_every_accent_is_made_readable(number, ground):
-    chosen = theme.accent({"accent": f"#{number:06x}"}, ground)
-    assert theme.contrast(chosen, theme.BACKGROUNDS[ground]) >= 4.5
-    assert chosen in theme.arguments({"accent": f"#{number:06x}"})
 
 
 def test_figures_are_written_in_their_unit():
