@@ -1,0 +1,51 @@
+"""The README's pictures: pages of a built workspace as Chromium draws them, written to docs/. `make screenshots`."""
+
+import sys
+from pathlib import Path
+
+from builder.workspace import Workspace
+from tests.ui.browser import NARROW, Tab, chromium, serving, tab
+
+DOCS = Path(__file__).parents[2] / "docs"
+SIZE = {"width": 1280, "height": 900}
+
+
+def main(folder: Path) -> None:
+    """Draw the home page, a reply with its sources wide and narrow, the four systems and the report."""
+    asked = next(one.question for one in Workspace(folder).questions if one.answerable)
+    with chromium() as browser, serving(folder) as app:
+        with tab(browser, app, size=SIZE) as seen:
+            seen.open()
+            picture(seen, "home")
+            conversation(seen, asked, "chat")
+            seen.open("compare")
+            seen.page.get_by_label("Question", exact=True).fill(asked)
+            seen.page.keyboard.press("Enter")
+            seen.page.get_by_text("What was looked up").first.wait_for()
+            seen.page.get_by_role("heading").first.click()
+            picture(seen, "compare")
+            seen.open("report")
+            picture(seen, "report")
+        with tab(browser, app, "dark", NARROW) as seen:
+            conversation(seen, asked, "narrow")
+
+
+def conversation(seen: Tab, question: str, name: str) -> None:
+    """A question and its reply, with what it rests on laid open."""
+    seen.open("chat")
+    reply = seen.ask(question)
+    reply.locator("summary").first.click()
+    reply.locator("details[open]").get_by_test_id("stText").first.wait_for()
+    seen.page.get_by_test_id("stChatMessage").first.scroll_into_view_if_needed()
+    picture(seen, name)
+
+
+def picture(seen: Tab, name: str) -> None:
+    """What is in sight, once it is drawn and the pointer is away."""
+    seen.settle()
+    seen.page.mouse.move(0, 0)
+    seen.page.screenshot(path=DOCS / f"{name}.png", animations="disabled")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
