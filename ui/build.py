@@ -215,10 +215,11 @@ def _chart(curve: Curve) -> None:
                         scale=alt.Scale(domain=kinds, range=list(LINES.values()))),
         tooltip=[alt.Tooltip("line:N", title="line"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")])
     dots, line, marks = (base.transform_filter(alt.datum.line == kind) for kind in kinds)
-    st.altair_chart(alt.layer(dots.mark_point(filled=True, size=22, opacity=0.5), line.mark_line(strokeWidth=2.5),
-                              marks.mark_point(filled=True, size=120, shape="diamond", opacity=1),
-                              marks.mark_text(dy=-13, fontSize=12, fontWeight=600).encode(
-                                  text=alt.Text("loss:Q", format=".2f"))), width="stretch")
+    layers = [dots.mark_point(filled=True, size=22, opacity=0.5), line.mark_line(strokeWidth=2.5)]
+    if curve.held_out:  # an empty layer would be a picture without a name to a screen reader
+        layers += [marks.mark_point(filled=True, size=120, shape="diamond", opacity=1),
+                   marks.mark_text(dy=-13, fontSize=12, fontWeight=600).encode(text=alt.Text("loss:Q", format=".2f"))]
+    st.altair_chart(alt.layer(*layers), width="stretch")
 
 
 page()

@@ -235,6 +235,7 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the
 def _serve_pages(folder: Path, port: int | None, address: str = "localhost") -> None:
     """Become Streamlit's server; where to find it is printed. UserError where others could open it unasked."""
     from builder.workspace import Workspace
+    from knowledge.documents import LARGEST
     from ui import sign_in, theme
     from ui.terminal import say
 
@@ -251,6 +252,7 @@ def _serve_pages(folder: Path, port: int | None, address: str = "localhost") -> 
     # -P: modules that happen to lie in the folder where the command was given are not the app's.
     command = [sys.executable, "-P", server.origin, "run", pages.origin, "--server.headless", str(not seen).lower(),
                "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false",
-               "--server.fileWatcherType", "none", *reached, *theme.arguments(colours), *chosen, "--", str(folder)]
+               "--server.maxUploadSize", str(LARGEST // 1_000_000), "--server.fileWatcherType", "none", *reached,
+               *theme.arguments(colours), *chosen, "--", str(folder)]
     sys.stdout.flush()
     os.execv(sys.executable, command)

@@ -31,7 +31,7 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 def arguments(colours: Mapping[str, str]) -> list[str]:
     """The options for `streamlit run` that give the app its look; `colours` are those of brand.yaml."""
     options = ["--client.toolbarMode", "minimal", "--client.showErrorDetails", "none",
-               "--runner.magicEnabled", "false"]
+               "--client.showErrorLinks", "false", "--runner.magicEnabled", "false"]
     for ground in BACKGROUNDS:
         for name, value in look(colours, ground).items():
             options += [f"--theme.{ground}.{name}", value]
