@@ -80,10 +80,12 @@ def test_seeds_are_trained_and_judged_beside_the_first(copied):
 
 def test_building_again_makes_nothing_again(copied):
     before = {file: file.stat().st_mtime_ns for file in copied.built.rglob("*") if file.is_file()
-              and file.name not in ("current.json", "building")}
+              and file.name not in ("current.json", "building", "release.json")}
+    known = (copied.built / "releases" / "r001" / "release.json").read_bytes()
     results = dict(pipeline.build(copied, watch))
     assert results["train"]["reused"] and results["index"]["unchanged"] == 1 and results["release"] == "r001"
     assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert (copied.built / "releases" / "r001" / "release.json").read_bytes() == known
 
 
 def test_a_new_document_is_known_after_indexing(copied):

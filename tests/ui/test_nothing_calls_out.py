@@ -47,7 +47,7 @@ def test_no_page_asks_for_anything_but_what_its_own_server_holds(browser, watche
         tab.page.on("request", lambda request: asked.append(request.url))
         tab.page.on("websocket", lambda one: asked.append(one.url))
         tab.open()
-        pages = tab.menu()
+        pages = tab.titles()
         for title, section in pages.items():
             tab.visit(title, section)
             assert tab.page.get_by_test_id("stHeaderLogo").evaluate("one => one.complete && one.naturalWidth > 0")
