@@ -141,16 +141,11 @@ def _seen(workspace: Workspace, question: str) -> str:
                  if _alike(words, set(content_words(one.question)))), "")
 
 
-def judged_by(workspace: Workspace, question: str) -> int | None:
-    """The line of a question of questions.jsonl that `question` is like, its paraphrases counted.
+def judging(workspace: Workspace) -> Callable[[str], int | None]:
+    """Tells of a question the line of the one of questions.jsonl that it is like, paraphrases counted, or None.
 
     What judges never trains, so no example may ask it.
     """
-    return judging(workspace)(question)
-
-
-def judging(workspace: Workspace) -> Callable[[str], int | None]:
-    """The same for many questions: what judges is looked at once."""
     wordings = [(judge.line, plain(wording), set(content_words(wording))) for judge in workspace.questions
                 for wording in (judge.question, *judge.paraphrases)]
 

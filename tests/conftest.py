@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
@@ -27,6 +28,15 @@ training: {epochs: 1, rank: 4, alpha: 8, replay: 0.1, batch: 4}
 
 def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def until(done):
+    """Wait until it is so, for three minutes at most."""
+    for _ in range(1800):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
 
 
 def write_workspace(folder):

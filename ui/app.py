@@ -1,7 +1,5 @@
 """The Streamlit app: `streamlit run ui/app.py -- DIR`; opens the chosen page and shows a user's errors."""
 
-from pathlib import Path
-
 import streamlit as st
 from streamlit.navigation.page import Page
 
@@ -44,8 +42,7 @@ def main() -> None:
 
 def _menu() -> dict[str, list[Page]]:
     # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
-    return {section: [st.Page(f"{name}.py", title=name.capitalize(), default=name == "home") for name in names
-                      if (Path(__file__).parent / f"{name}.py").exists()]
+    return {section: [st.Page(f"{name}.py", title=name.capitalize(), default=name == "home") for name in names]
             for section, names in PAGES.items()}
 
 

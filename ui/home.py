@@ -8,7 +8,7 @@ import streamlit as st
 
 from builder.editing import change_brand
 from builder.overview import Next, Overview, overview, workspaces
-from builder.progress import in_words
+from builder.progress import in_words, read_progress
 from builder.workspace import Workspace, new, templates
 from knowledge.errors import UserError
 from ui.session import choose, home
@@ -37,8 +37,9 @@ def page() -> None:
 
 def _cards(known: list[Path]) -> None:
     """All workspaces; drawn anew by itself while one of them builds."""
-    seen = [overview(folder) for folder in known]
-    st.fragment(_all, run_every=REFRESH if any(one.builds for one in seen) else None)(known)
+    progress = (read_progress(Workspace(folder)) for folder in known)
+    runs = any(one and one.state == "running" for one in progress)
+    st.fragment(_all, run_every=REFRESH if runs else None)(known)
 
 
 def _all(known: list[Path]) -> None:

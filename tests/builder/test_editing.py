@@ -11,7 +11,7 @@ from builder.audit.decisions import concerns, refuse, refused, take_back
 from builder.audit.finding import LEAKS, RUN, Finding
 from builder.brand import Brand, read_brand
 from builder.brand_text import differences, put
-from builder.drafts import judged_by
+from builder.drafts import judging
 from builder.editing import (
     LARGEST,
     append_example,
@@ -304,7 +304,7 @@ def test_what_may_be_no_example_is_one_line_and_writes_nothing(workspace, row, t
 
 
 def test_a_question_without_content_words_judges_by_its_very_words(workspace):
-    assert judged_by(workspace, "who?") == 2 and judged_by(workspace, "Where?") is None
+    assert judging(workspace)("who?") == 2 and judging(workspace)("Where?") is None
 
 
 FORMATS = {"a.jsonl": '{"prompt": "One?", "completion": "1"}\n{"instruction": "Two?", "input": "", "output": "2"}\n',

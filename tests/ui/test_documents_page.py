@@ -17,6 +17,7 @@ from builder.workspace import WATCHING, Workspace
 from knowledge.documents import FORMATS, LARGEST, add_file, read_documents, remove_file
 from knowledge.errors import UserError
 from knowledge.files import holder, read_json, write_json
+from tests.conftest import until
 from ui.work import stop
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
@@ -112,14 +113,6 @@ def test_the_watch_switch_keeps_the_folder_indexed_until_it_is_switched_off(writ
         assert not test.exception
     finally:
         stop(written, WATCHING)
-
-
-def until(done):
-    for _ in range(1800):
-        if done():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came to that")
 
 
 def test_uploaded_files_lie_below_documents_and_take_no_others_place(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,10 @@ from builder import release
 from builder.pipeline import building
 from builder.progress import read_progress
 from builder.workspace import Workspace
-from tests.conftest import write_lines
+from tests.conftest import until, write_lines
 from ui.work import fault_of, start, stop
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
-
-
-def until(done):
-    for _ in range(1800):
-        if done():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came to that")
 
 
 def test_a_command_that_can_not_be_done_leaves_its_one_line(written):
