@@ -16,8 +16,9 @@ from knowledge.files import hash_bytes, read_json
 
 BEST = ("hybrid", "rag-only", "fine-tune-only", "prompt-only")
 """What a workspace answers with, if it is built."""
-OUTCOMES = {"kept": "no worse", "forgot": "worse", "cannot tell": "whether it is worse cannot be told"}
-"""The outcomes of `builder.forgetting`, in words about two releases."""
+OUTCOMES = {"gained": "better", "kept": "no worse", "forgot": "worse",
+            "cannot tell": "whether it is worse cannot be told"}
+"""The outcomes of `builder.forgetting` and gained, which it doesn't ask for, in words about two releases."""
 LAST = "last build"
 """What the evaluation is called that may belong to no release yet."""
 SHORT = 8
@@ -67,9 +68,9 @@ def against(workspace: Workspace, report: Report, release: str) -> dict[str, Any
     """A report against that of a release, each by the system that it answers with, on the questions both were asked.
 
     Ready for JSON: `release`, its `system` and this one's, `questions` in common, and for facts and tone the means
-    `before` and `after`, the paired `difference` with its 95 % interval, and the `outcome` by the rule of
-    `builder.forgetting`: kept, forgot or cannot tell; None with fewer than FEWEST questions. UserError where the
-    release has no evaluation.
+    `before` and `after`, the paired `difference` with its 95 % interval, and the `outcome`: gained where the whole
+    interval is better, else by the rule of `builder.forgetting` kept, forgot or cannot tell; None with fewer than
+    FEWEST questions. UserError where the release has no evaluation.
     """
     earlier = report_of(workspace, release)
     if earlier is None:
@@ -149,9 +150,10 @@ def _scored(both: Sequence[tuple[dict[str, Any], Report, Report]], score: str) -
 
 def _compared(both: Sequence[tuple[dict[str, Any], Report, Report]], score: str, sign: int,
               margin: float) -> dict[str, Any] | None:
-    """What `builder.forgetting.compared` finds; where less is better, `sign` is -1. None with too few groups."""
+    """What `builder.forgetting.compared` finds, or gained; `sign` is -1 where less is better. None with few groups."""
     pairs = _scored(both, score)
     groups = [group for *_, group in pairs]
     if len(set(groups)) < FEWEST:
         return None
-    return compared([sign * old for old, _, _ in pairs], [sign * new for _, new, _ in pairs], groups, margin)
+    found = compared([sign * old for old, _, _ in pairs], [sign * new for _, new, _ in pairs], groups, margin)
+    return found | ({"outcome": "gained"} if found["low"] > 0 else {})

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -123,11 +123,12 @@ class Assistant:
 
 
 def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System],
-                   gate: AbstractContextManager[Any] = NO_GATE) -> Iterator[tuple[System, str | Reply]]:
+                   gate: AbstractContextManager[Any] = NO_GATE, earlier: Sequence[str] = (),
+                   ) -> Generator[tuple[System, str | Reply], None, None]:
     """Several systems on one question at the same time: each piece of text as it comes, and each reply when whole.
 
-    `gate` is what a reply passes through. Where the reader stops, no further word is made. The first UserError is
-    raised once the others are whole.
+    `gate` is what a reply passes through; `earlier` is as in Assistant.answer. Where the reader stops, no further word
+    is made. The first UserError is raised once the others are whole.
     """
     said: queue.SimpleQueue[tuple[System, str | Reply | Exception]] = queue.SimpleQueue()
     stop = threading.Event()
@@ -139,7 +140,7 @@ def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System
 
         try:
             with gate:
-                said.put((system, assistant.answer(question, system, emit)))
+                said.put((system, assistant.answer(question, system, emit, earlier=earlier)))
         except Exception as error:
             said.put((system, error))
 

@@ -141,6 +141,11 @@ class Brand(Part):
     training: Training = Training()
     gates: Gates = Gates()
 
+    @property
+    def public(self) -> list[str]:
+        """The texts that it shows to everyone, so that nothing in them is private."""
+        return [self.name, self.persona, self.abstain, *self.links.values(), *self.voice.required, *self.voice.do]
+
 
 def read_brand(path: Path) -> Brand:
     """Read and check a brand.yaml; UserError names file, line and key."""

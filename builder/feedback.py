@@ -71,8 +71,7 @@ class Lack:
 
 def made_public(brand: Brand, index: Index | None) -> str:
     """What the brand itself says to everyone, and so is no private thing: its own texts and the indexed documents."""
-    said = [brand.name, brand.persona, brand.abstain, *brand.links.values(), *brand.voice.required]
-    return "\n".join([*said, *((one.indexed for one in index.passages) if index else ())])
+    return "\n".join([*brand.public, *((one.indexed for one in index.passages) if index else ())])
 
 
 def private_in(item: Item, own: str) -> list[str]:

@@ -36,7 +36,7 @@ class Overview:
     @property
     def builds(self) -> bool:
         """Whether a build runs."""
-        return self.progress is not None and self.progress.state == "running"
+        return self.progress is not None and self.progress.runs
 
 
 def workspaces(home: Path) -> list[Path]:
@@ -55,7 +55,7 @@ def overview(folder: Path) -> Overview:
         return Overview(folder, folder.name, documents, 0, 0, state.index is not None, state.adapter is not None, live,
                         progress, "mend", str(error))
     following, why = _next(here, documents, examples, questions)
-    if progress and progress.state == "running":
+    if progress and progress.runs:
         following, why = "wait", f"A build is at work in the stage {progress.stage}."
     return Overview(folder, name, documents, examples, questions, state.index is not None, state.adapter is not None,
                     live, progress, following, why)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ JUDGING = 0.1
 """Seconds to score one question's replies and draw its share of the intervals."""
 REPLY_BYTES = 6_300
 """Of one reply in all files of the report, with its scores, evidence and passages."""
+PLAN = "plan.json"
 GROWS = 2
 """Bytes of memory for each byte of an index on disk, as measured up to 100,000 passages."""
 
@@ -62,8 +64,16 @@ def plan(workspace: Workspace, gpu: str = "", price: float | None = None) -> dic
             "gpu": None, "counts": counts, "measured": measured}
     if gpu and measured["train"]:
         made["gpu"] = on_gpu(gpu, measured["train"], workspace.brand.training.method == "full", price)
-    write_json(workspace.built / "plan.json", {"key": _key(workspace), **made})
+    write_json(workspace.built / PLAN, {"key": _key(workspace), **made})
     return made
+
+
+def last_plan(workspace: Workspace) -> tuple[datetime, dict[str, Any]] | None:
+    """When the last plan was made, in this machine's time, and what `plan` gave; None where none was."""
+    place = workspace.built / PLAN
+    if not place.exists():
+        return None
+    return datetime.fromtimestamp(place.stat().st_mtime, UTC).astimezone(), read_json(place)
 
 
 def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -75,10 +85,7 @@ def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[d
     it lies `within` the range. Empty where no plan was made, or brand.yaml, the data or the documents are other ones
     by now. Ready for JSON.
     """
-    place = workspace.built / "plan.json"
-    if not place.exists():
-        return []
-    planned = read_json(place)
+    _, planned = last_plan(workspace) or (None, {"key": ""})
     if planned["key"] != _key(workspace):
         return []
     names = ("seconds", "low", "high", "actual")

@@ -61,6 +61,11 @@ class Progress:
     error: str = ""
 
     @property
+    def runs(self) -> bool:
+        """Whether the run is at work."""
+        return self.state == "running"
+
+    @property
     def share(self) -> float:
         """How much of the stage is done, 0 to 1."""
         return min(self.done / self.total, 1.0) if self.total else 0.0

@@ -15,8 +15,8 @@ from knowledge.files import Tick, held, make_folder, read_json, write_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-BUILDING, WATCHING = "building", "watching"
-"""Files of the built folder that a process holds while it builds, and while it keeps the documents indexed."""
+BUILDING, WATCHING, PLANNING = "building", "watching", "planning"
+"""Files of the built folder that a process holds while it builds, keeps the documents indexed, or rehearses a build."""
 
 Watch = Callable[[str], Tick]
 """Told the name of each stage of a build, gives what watches its progress."""

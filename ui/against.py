@@ -61,7 +61,8 @@ def _changes(here: Workspace, before: Report, after: Report, score: str) -> None
                    f"{change(one['low'], unit)} to {change(one['high'], unit)}",
                    "verdict": outcome(one), "questions": one["questions"]} for one in found], hide_index=True,
                  width="stretch", column_config={"system": st.column_config.TextColumn(pinned=True)})
-    st.caption(f"{better} Paired by question; the line is the 95% interval of the difference. No worse: it ends less "
+    st.caption(f"{better} Paired by question; the line is the 95% interval of the difference. Better: the whole "
+               "interval is on that side. No worse: it ends less "
                f"than {percent(margin)} percentage points on the worse side. Worse: the difference is larger than "
                "that, and the whole interval is on that side. Scores that are no shares are not judged. The intervals "
                "make no allowance for how many there are.")
@@ -70,7 +71,7 @@ def _changes(here: Workspace, before: Report, after: Report, score: str) -> None
 def _moved(before: Report, after: Report, score: str) -> None:
     """The replies whose score changed, and the two that were chosen beside each other."""
     every, title = moved(before, after, score), after["scores"][score]
-    st.subheader("Replies that changed most", anchor=False)
+    st.header("Replies that changed most", anchor=False)
     kinds = {"all": every, "lost": [one for one in every if one["better"] is False],
              "gained": [one for one in every if one["better"]]}
     kind = st.pills("Which", list(kinds), default="all", required=True, key="kind", bind="query-params",

@@ -139,7 +139,7 @@ def _links(text: str) -> dict[str, str]:
 def _preview(here: Workspace, mine: Brand) -> None:
     """What the form comes to before it is saved."""
     examples = here.examples
-    st.subheader("What it comes to")
+    st.header("What it comes to")
     st.caption("What the model is told before each question")
     question = examples[0].question if examples else "What can you do for me?"
     with st.container(border=True):

@@ -1,24 +1,25 @@
 """The build page: what a build would take, the one that runs with its loss as it falls, and the last training."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import altair as alt
 import streamlit as st
 
 from builder.mix import FEWEST_EXAMPLES
-from builder.plan import plan as planned
+from builder.plan import last_plan
 from builder.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
-from builder.workspace import Workspace
-from knowledge.files import read_json
+from builder.workspace import PLANNING, Workspace
+from knowledge.files import holder, read_json
 from ui.session import workspace
-from ui.show import fault, plain
+from ui.show import counted, fault, plain
 from ui.work import fault_of, start, stop
 
 # Comments, not strings: Streamlit would show a string that stands alone on the page.
-STARTS = 100  # tenths of a second that a build may take until it says where it is
+STARTS = 100  # tenths of a second that a command may take until it says that it works
 REFRESH = 2.0  # seconds between two looks at the build that runs
+PLAN_LOG = "plan.log"
 POINTS = 400  # steps that a curve is drawn with at most
 LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
 KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "to answer from passages",
@@ -39,7 +40,7 @@ def page() -> None:
 def _build(here: Workspace) -> None:
     """The newest build as far as it is; once one has begun or ended, the whole page is drawn again."""
     progress = read_progress(here)
-    runs = progress is not None and progress.state == "running"
+    runs = progress is not None and progress.runs
     before = st.session_state.get("building", runs)
     st.session_state.building = runs
     if before != runs:
@@ -56,35 +57,51 @@ def _build(here: Workspace) -> None:
 
 def _begin(here: Workspace) -> None:
     """What a build would take, and the button that starts it."""
+    rehearses = holder(here.built / PLANNING) is not None
     with st.container(horizontal=True):
-        asked = st.button("How long will it take?", icon=":material/schedule:")
+        if st.button("How long will it take?", icon=":material/schedule:", disabled=rehearses):
+            start(here.folder, "plan", log=PLAN_LOG)
+            _until(lambda: holder(here.built / PLANNING) is not None or fault_of(here.folder, PLAN_LOG) != "")
         if st.button("Build", type="primary", icon=":material/play_arrow:"):
             start(here.folder, "build")
-            _until_it_runs(here)
+            _until(lambda: (now := read_progress(here)) is not None and now.runs or fault_of(here.folder) != "")
     st.caption("A build reads the documents, trains, checks and judges; what is made already is not made again, and "
                "one that was stopped carries on. It goes on when this page is closed.")
-    if asked:
-        with st.spinner("Rehearsing the build in small, for a minute or two…"):
-            made = planned(here)
-        st.dataframe([{"stage": one["name"], "about": in_words(one["seconds"]),
-                       "between": f"{in_words(one['low'])} and {in_words(one['high'])}",
-                       "memory": f"{one['memory_bytes'] / 1e9:.1f} GB"} for one in [
-                           *made["stages"], made | {"name": "whole"}]], hide_index=True, width="stretch")
+    st.fragment(_plan, run_every=REFRESH if rehearses else None)(here, rehearses)
 
 
-def _until_it_runs(here: Workspace) -> None:
-    """Wait until what was just started writes how far it is, or is gone; then draw the page again."""
+def _plan(here: Workspace, rehearses: bool) -> None:
+    """The plan that was made last; once one that was being made stands, the whole page is drawn again."""
+    if rehearses:
+        if holder(here.built / PLANNING) is None:
+            st.rerun()
+        st.info("Rehearsing the build in small, for a minute or two…", icon=":material/schedule:")
+        return
+    if wrong := fault_of(here.folder, PLAN_LOG):
+        fault(wrong)
+    if not (known := last_plan(here)):
+        return
+    at, made = known
+    counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in made["counts"].items() if count)
+    st.caption(f"Planned on {at:%Y-%m-%d %H:%M}, for {counts or 'documents alone'}, to build all of it anew:")
+    st.dataframe([{"stage": one["name"], "about": in_words(one["seconds"]),
+                   "between": f"{in_words(one['low'])} and {in_words(one['high'])}",
+                   "memory": f"{one['memory_bytes'] / 1e9:.1f} GB"} for one in [
+                       *made["stages"], made | {"name": "whole"}]], hide_index=True, width="stretch")
+
+
+def _until(begun: Callable[[], bool]) -> None:
+    """Wait until what was just started says so itself; then draw the page again."""
     for _ in range(STARTS):
         time.sleep(0.1)
-        progress = read_progress(here)
-        if fault_of(here.folder) or (progress and progress.state == "running"):
+        if begun():
             break
     st.rerun()
 
 
 def _running(progress: Progress, here: Workspace) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Building: {plain(progress.stage)}", anchor=False)
+        st.header(f"Building: {plain(progress.stage)}", anchor=False)
         if st.button("Stop", icon=":material/stop:"):
             stop(here.folder)
     steps = f"step {progress.done:,} of {progress.total:,}" if progress.total else "getting ready"
@@ -126,7 +143,7 @@ def _adapter(here: Workspace) -> None:
             st.text(f"There is no adapter yet: it takes at least {FEWEST_EXAMPLES} examples, and a build.")
         return
     made: dict[str, Any] = read_json(folder / "training.json")
-    st.subheader("The last adapter", anchor=False)
+    st.header("The last adapter", anchor=False)
     losses = [(step, loss) for step, loss, *_ in made["curve"]]
     held_out = held_out_points(made["held_out_loss"], made["steps"], made["settings"]["epochs"])
     kept = _kept(made)

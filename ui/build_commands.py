@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from builder.workspace import WATCHING, Watch, Workspace
+from builder.workspace import PLANNING, WATCHING, Watch, Workspace
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import held
 
@@ -82,10 +82,14 @@ def plan(folder: Folder,
     from builder.plan import plan as planned
     from ui.terminal import show, table, watching
 
-    with watching() as watch:
-        watch("rehearse")
-        made = planned(Workspace(folder), gpu, price)
-        watch.end()
+    workspace = Workspace(folder)
+    try:
+        with held(workspace.built / PLANNING, wait=False), watching() as watch:
+            watch("rehearse")
+            made = planned(workspace, gpu, price)
+            watch.end()
+    except BlockingIOError:  # the two would slow each other down, and both plans be wrong
+        raise UserError(f"{folder}: is planned already; wait for that plan") from None
     if as_json:
         print_json(made)
         return

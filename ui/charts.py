@@ -22,8 +22,9 @@ APART, REACH = 0.03, 0.11
 """How far replies with the same two values stand apart, and how far from these the last of them, on axes to 1."""
 INK = {"light": "#31333f", "dark": "#fafafa"}
 """Of figures, for the colours that tell systems and verdicts apart are too pale for text."""
-OUTCOME_COLOURS = {"no worse": VERDICT_COLOURS["better"], "worse": VERDICT_COLOURS["worse"],
-                   "cannot tell": OTHER_COLOUR, "not judged": VERDICT_COLOURS["no difference shown"]}
+OUTCOME_COLOURS = {"better": VERDICT_COLOURS["better"], "no worse": SYSTEM_COLOURS["rag-only"],
+                   "worse": VERDICT_COLOURS["worse"], "cannot tell": OTHER_COLOUR,
+                   "not judged": VERDICT_COLOURS["no difference shown"]}
 
 
 def written(value: float | None, unit: str) -> str:
@@ -91,7 +92,8 @@ def changes_chart(changes: list[dict[str, Any]], unit: str) -> Chart | None:
 
 def outcome(one: dict[str, Any]) -> str:
     """What `builder.against.changes` found of one system, in two words."""
-    return {"kept": "no worse", "forgot": "worse", "cannot tell": "cannot tell"}.get(one["outcome"], "not judged")
+    words = {"gained": "better", "kept": "no worse", "forgot": "worse", "cannot tell": "cannot tell"}
+    return words.get(one["outcome"], "not judged")
 
 
 def causes_chart(counted: Sequence[dict[str, Any]]) -> Chart:

@@ -110,7 +110,7 @@ def _chosen(here: Workspace) -> None:
     found = tally(items(here, ("choice",), None))
     if not found.choices:
         return
-    st.subheader("Chosen blind so far", anchor=False)
+    st.header("Chosen blind so far", anchor=False)
     st.caption(f"{counted(found.choices, 'choice')} on {counted(found.questions, 'question')}; in {found.undecided} "
                "none was better. The line is the 95 % interval, with questions as the unit.")
     wins = {name: {"wins": {"value": one.value, "low": one.value if one.low is None else one.low,
@@ -129,7 +129,7 @@ def _looked_up(kept: Mapping[str, Reply]) -> None:
         if reply.found:
             shown.setdefault(tuple(one.number for one in reply.found), []).append(reply)
     for replies in shown.values():
-        st.subheader("What was looked up", anchor=False)
+        st.header("What was looked up", anchor=False)
         st.caption(f"Found for {' and '.join(reply.system for reply in replies)}, best first.")
         sources(replies[0].found)
 

@@ -61,7 +61,7 @@ def _upload(here: Workspace) -> None:
 def _working(here: Workspace) -> None:
     """Which file is being read while an index is made; once it stands, the whole page is drawn again."""
     progress = read_progress(here)
-    runs = progress is not None and progress.state == "running"
+    runs = progress is not None and progress.runs
     if st.session_state.get("reading") and not runs:
         st.session_state.reading = False
         st.rerun()
@@ -103,7 +103,7 @@ def _watching(here: Workspace) -> None:
 def _listed(here: Workspace, retriever: Retriever) -> None:
     """Each document with its passages, and what could not be read."""
     settings, counts = retriever.index.settings, Counter(one.document for one in retriever.index.passages)
-    st.subheader("What answers now", anchor=False)
+    st.header("What answers now", anchor=False)
     st.caption(f"{counted(len(settings['documents']), 'document')} in "
                f"{counted(len(retriever.index.passages), 'passage')}.")
     st.dataframe([{"document": path, "passages": counts[path], "language": one["language"], "date": one["date"],

@@ -199,7 +199,7 @@ def _onto(theirs: Sequence[Example], seen: str) -> None:
 
 def _importing(here: Workspace) -> None:
     """Add the rows of a file."""
-    st.subheader("Import")
+    st.header("Import")
     with st.form("import", clear_on_submit=True):
         file = st.file_uploader("Messages, ShareGPT or Alpaca as JSONL or a JSON list, or a CSV with prompt and reply",
                                 type=[ending.removeprefix(".") for ending in IMPORTED],

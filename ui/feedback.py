@@ -89,7 +89,7 @@ def _worse(item: Item) -> str:
 
 def _lacks(here: Workspace) -> None:
     """The questions that found no answer, by meaning: what the documents lack."""
-    st.subheader("What the documents lack", anchor=False)
+    st.header("What the documents lack", anchor=False)
     retriever = searching()
     if retriever is None:
         st.caption("Nothing is indexed yet, so nothing was looked up.")

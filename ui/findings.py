@@ -38,7 +38,7 @@ def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, in
 
     `places` are the rows' numbers on the page; `accept` is called where one is accepted.
     """
-    st.subheader("Findings")
+    st.header("Findings")
     files = state(here)
     if st.session_state.get("audited") != files:
         _ask(here, files)

@@ -38,7 +38,7 @@ def page() -> None:
 def _cards(known: list[Path]) -> None:
     """All workspaces; drawn anew by itself while one of them builds."""
     progress = (read_progress(Workspace(folder)) for folder in known)
-    runs = any(one and one.state == "running" for one in progress)
+    runs = any(one and one.runs for one in progress)
     st.fragment(_all, run_every=REFRESH if runs else None)(known)
 
 
@@ -51,7 +51,7 @@ def _card(one: Overview) -> None:
     label, target = AFTER[one.next]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.subheader(plain(one.name), anchor=False)
+            st.header(plain(one.name), anchor=False)
             if one.live:
                 st.badge(f"{one.live} is live", icon=":material/check:", color="green")
             if one.builds and one.progress:

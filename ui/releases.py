@@ -12,7 +12,7 @@ from builder.report_shape import read_report
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 from ui.session import CHOSEN, workspace
-from ui.show import command, fault, plain
+from ui.show import fault, plain
 
 PARTS = {"index": "index and threshold", "check": "checks", "evaluation": "report"}
 """What a reader calls those parts whose name here is another."""
@@ -24,8 +24,8 @@ def page() -> None:
     st.title("Releases")
     known = names(here)
     if not known:
-        st.text("There is no release yet. Run this, and come back:")
-        command("build", here.folder)
+        st.text("There is no release yet. Each build makes one.")
+        st.page_link("build.py", label="Build it", icon=":material/construction:")
         return
     live = live_name(here)
     st.caption(f"{live} answers." if live else "Nothing is live, so the newest build answers. Promote one to hold on "
@@ -47,7 +47,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
     judged = name in evaluations(here)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.subheader(plain(name), anchor=False)
+            st.header(plain(name), anchor=False)
             if live:
                 st.badge("live", icon=":material/check:", color="green")
             if lacking:
@@ -85,7 +85,7 @@ def _figures(here: Workspace, name: str) -> str:
 
 def _between(here: Workspace, known: list[str]) -> None:
     """What the newer of two releases gained or lost, and how its brand.yaml differs."""
-    st.subheader("What changed", anchor=False)
+    st.header("What changed", anchor=False)
     older = st.selectbox("From", known[:-1], index=len(known) - 2, key="older")
     newer = st.selectbox("To", known[known.index(older) + 1:], index=len(known) - 2 - known.index(older), key="newer")
     before, after = contents(here, older), contents(here, newer)

@@ -90,7 +90,7 @@ def _clear() -> None:
 
 def _by_cause(some: list[Single], turn: int) -> list[Single]:
     """The causes by system as a chart, and the replies in the cells that were clicked."""
-    st.subheader("Why replies fell short", anchor=False)
+    st.header("Why replies fell short", anchor=False)
     st.caption("Click a cell for its replies, with Shift for more. By keyboard: the filters above.")
     counted = counts(some)
     state: Any = st.altair_chart(causes_chart(counted), key=f"cells {turn}", on_select="rerun", alt="; ".join(
@@ -104,7 +104,7 @@ def _by_cause(some: list[Single], turn: int) -> list[Single]:
 
 def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
     """Each reply as a point, and those that were clicked or lie in the box that was drawn."""
-    st.subheader("Each reply a point", anchor=False)
+    st.header("Each reply a point", anchor=False)
     st.caption("Click a point, or draw a box around several. A click beside them lets go.")
     axes = st.pills("Axes", list(AXES), default=next(iter(AXES)), required=True, key="axes", bind="query-params",
                     label_visibility="collapsed")

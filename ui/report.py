@@ -14,7 +14,7 @@ from knowledge.errors import UserError
 from ui import against, replies
 from ui.charts import change, coverage_chart, differences_chart, label, reliability_chart, systems_chart, written
 from ui.session import workspace
-from ui.show import command, fault, plain
+from ui.show import fault, plain
 from ui.work import start
 
 HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
@@ -29,13 +29,15 @@ PARTS = ("Summary", REPLIES, RETRIEVAL, BOTH)
 
 
 def page() -> None:
-    """Draw the part that is chosen of the evaluation that is chosen, or say what to run."""
+    """Draw the part that is chosen of the evaluation that is chosen, or say what is missing."""
     here = workspace()
     known = evaluations(here)
     st.title("Which half earned what")
     if not known:
-        st.text("There is no evaluation yet. Run this, and come back:")
-        command("evaluate", here.folder)
+        st.text("There is no evaluation yet. A build ends with one, where there are questions that judge.")
+        with st.container(horizontal=True):
+            st.page_link("questions.py", label="Write questions", icon=":material/quiz:")
+            st.page_link("build.py", label="Build it", icon=":material/construction:")
         return
     part = st.pills("Part of the report", PARTS, default=PARTS[0], required=True, key="part", bind="query-params",
                     label_visibility="collapsed")
@@ -80,7 +82,7 @@ def _kept(name: str, path: str, changed: int) -> dict[str, Any]:
 
 def _verdict(report: dict[str, Any]) -> None:
     first, _, rest = report["verdict"].partition(". ")
-    st.subheader(plain(f"{first}." if rest else first), anchor=False)
+    st.header(plain(f"{first}." if rest else first), anchor=False)
     if rest:
         st.text(rest, width="stretch")
     st.caption(f"{report['questions']} questions: {report['answerable']} that the documents answer, "
@@ -90,7 +92,7 @@ def _verdict(report: dict[str, Any]) -> None:
         words, icon, colour = HALVES.get(found, HALVES["cannot tell"])
         with column.container(border=True, gap="xsmall"):
             st.caption(half.capitalize())
-            st.subheader(f":{colour}[{icon} {words}]", anchor=False)
+            st.header(f":{colour}[{icon} {words}]", anchor=False)
 
 
 def _again(here: Workspace) -> None:
@@ -124,7 +126,7 @@ def _charts(report: dict[str, Any]) -> None:
     for column, name in zip(st.columns(max(1, len(names))), names, strict=False):
         score = report["scores"][name]
         with column:
-            st.subheader(plain(score["title"]), anchor=False)
+            st.header(plain(score["title"]), anchor=False)
             st.caption(plain(_meaning(score)))
             chart = systems_chart(report, name)
             if chart is None:
@@ -136,7 +138,7 @@ def _charts(report: dict[str, Any]) -> None:
 
 def _retrieval(found: dict[str, Any] | None) -> None:
     """What the index finds by itself, how far its probability can be trusted, and what it missed."""
-    st.subheader("What retrieval finds", anchor=False)
+    st.header("What retrieval finds", anchor=False)
     if not found:
         st.caption("This evaluation did not judge retrieval by itself: there was no index, or no question names its "
                    "passage.")
@@ -169,7 +171,7 @@ def _meaning(score: dict[str, Any]) -> str:
 
 
 def _table(report: dict[str, Any]) -> None:
-    st.subheader("All scores", anchor=False)
+    st.header("All scores", anchor=False)
     rows = []
     for name, score in report["scores"].items():
         cells = {system: _cell(values.get(name), score["unit"]) for system, values in report["systems"].items()}
@@ -204,7 +206,7 @@ def _differences(report: dict[str, Any]) -> None:
     scores = sorted({one["score"] for one in found}, key=lambda name: (not _primary(found, name), name))
     if not scores:
         return
-    st.subheader("What differs", anchor=False)
+    st.header("What differs", anchor=False)
     name = st.pills("Score", scores, default=scores[0], required=True,
                     format_func=lambda key: plain(report["scores"][key]["title"]))
     chosen = [one for one in found if one["score"] == name]

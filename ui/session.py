@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -39,40 +39,28 @@ class Opened:
     gate: BoundedSemaphore
 
     def answer(self, question: str, system: System, place: DeltaGenerator, earlier: Sequence[str] = ()) -> Reply:
-        """One reply, written into `place` as it comes; waits while the slots are taken. UserError as Assistant.answer.
-
-        Streamlit ends a run, say when the reader clicks on, by raising from whatever draws. An engine may not let that
-        through, so it stops the engine first and is raised again once the engine is done.
-        """
-        pieces: list[str] = []
-        ended: list[BaseException] = []
-
-        def emit(piece: str) -> bool:
-            pieces.append(piece)
-            try:
-                place.text("".join(pieces), width="stretch")
-            except BaseException as error:
-                ended.append(error)
-            return bool(ended)
-
-        place.caption("Thinking…")
-        with self.gate:
-            reply = self.assistant.answer(question, system, emit=emit, earlier=earlier)
-        if ended:
-            raise ended[0]
-        return reply
+        """One reply, written into `place` as it comes; waits while slots are taken. UserError as Assistant.answer."""
+        kept: dict[str, Reply] = {}
+        self._write(question, (system,), {system.name: place}, kept, earlier)
+        return kept[system.name]
 
     def answer_all(self, question: str, places: Mapping[str, DeltaGenerator], kept: dict[str, Reply]) -> None:
         """Every system's reply at once, each written into its place, if it has one, and kept once it is whole."""
+        self._write(question, self.assistant.systems, places, kept)
+
+    def _write(self, question: str, systems: Sequence[System], places: Mapping[str, DeltaGenerator],
+               kept: dict[str, Reply], earlier: Sequence[str] = ()) -> None:
+        """Streamlit ends a run, say when the reader clicks on, by raising from what draws; the engine stops too."""
         pieces = dict.fromkeys(places, "")
         for place in places.values():
             place.caption("Thinking…")
-        for system, said in answer_at_once(self.assistant, question, self.assistant.systems, self.gate):
-            if isinstance(said, Reply):
-                kept[system.name] = said
-            elif system.name in places:
-                pieces[system.name] += said
-                places[system.name].text(pieces[system.name], width="stretch")
+        with closing(answer_at_once(self.assistant, question, systems, self.gate, earlier)) as coming:
+            for system, said in coming:
+                if isinstance(said, Reply):
+                    kept[system.name] = said
+                elif system.name in places:
+                    pieces[system.name] += said
+                    places[system.name].text(pieces[system.name], width="stretch")
 
 
 def home() -> Path:

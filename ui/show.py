@@ -1,9 +1,7 @@
 """Data on the page: replies, passages and names drawn as plain text, whatever they hold."""
 
 import re
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -39,11 +37,6 @@ def missing(system: System, assistant: Assistant) -> list[str]:
     if system.tuned and not assistant.adapted:
         lacks.append("There is no adapter yet.")
     return lacks
-
-
-def command(name: str, folder: Path) -> None:
-    """A command to run on the workspace, ready to be copied."""
-    st.code(f"twofold {name} {shlex.quote(str(folder))}", language=None, wrap_lines=True)
 
 
 def fault(error: UserError | str) -> None:

@@ -1,6 +1,7 @@
 """Colours: the brand's as Streamlit's theme, readable on light and dark, and one colour a system for the charts."""
 
 import colorsys
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,6 +24,8 @@ FADED, TINTED = 0.6, 0.2
 """How much of a text's colour Streamlit's muted text keeps, and of the accent's the ground of what is chosen."""
 SHADE, HUE, TINT = {"light": 0.04, "dark": 0.08}, 0.1, {"light": 0.08, "dark": 0.18}
 """How far panels stand out, how much of the brand is in the dark, and of a meaning's colour in its ground."""
+HEADINGS = ("2.5rem", "1.75rem", "1.5rem")
+"""Sizes of the first three levels."""
 STEPS = 20
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
@@ -31,7 +34,8 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 def arguments(colours: Mapping[str, str]) -> list[str]:
     """The options for `streamlit run` that give the app its look; `colours` are those of brand.yaml."""
     options = ["--client.toolbarMode", "minimal", "--client.showErrorDetails", "none",
-               "--client.showErrorLinks", "false", "--runner.magicEnabled", "false"]
+               "--client.showErrorLinks", "false", "--runner.magicEnabled", "false",
+               "--theme.headingFontSizes", json.dumps(HEADINGS)]
     for ground in BACKGROUNDS:
         for name, value in look(colours, ground).items():
             options += [f"--theme.{ground}.{name}", value]
@@ -70,6 +74,7 @@ def style(colours: Mapping[str, str]) -> str:
     muted = _either(*(_mix(one["backgroundColor"], one["textColor"], FADED) for one in (light, dark)))
     return ("<style>"
             f'[data-testid^="stBaseButton-primary"] {{ color: {on_accent}; }}'
+            f'[data-testid="stMultiSelect"] [data-baseweb="tag"] * {{ color: {on_accent}; }}'
             f'[data-testid="stCaptionContainer"] {{ color: {muted}; opacity: 1; }}'
             "</style>")
 

@@ -75,9 +75,7 @@ class Material:
     @cached_property
     def own(self) -> str:
         """All that the brand itself makes public: brand.yaml's texts and the documents."""
-        brand = self.brand
-        said = [brand.name, brand.persona, brand.abstain, *brand.links.values(), *brand.voice.required, *brand.voice.do]
-        return "\n".join([*said, *self.fixed, self.whole])
+        return "\n".join([*self.brand.public, *self.fixed, self.whole])
 
     @cached_property
     def passages(self) -> list[Passage]:

@@ -60,7 +60,7 @@ def test_another_system_may_answer_now_and_too_few_questions_are_said(released):
     name = make(report([0.0] * 40, system="rag-only"))
     found = against(workspace, report([1.0] * 40), name)
     assert (found["earlier_system"], found["system"]) == ("rag-only", "hybrid")
-    assert found["scores"]["facts"]["outcome"] == "kept" and found["scores"]["facts"]["difference"] == 1.0
+    assert found["scores"]["facts"]["outcome"] == "gained" and found["scores"]["facts"]["difference"] == 1.0
     few = against(workspace, report([1.0] * 9), name)
     assert few["scores"] == {"facts": None, "tone": None} and "fewer than 10 groups" in told(few)[0]
 
@@ -133,7 +133,8 @@ def test_what_changed_is_what_a_slow_reference_finds(pairs, better, unit):
     assert found["low"] <= found["difference"] <= found["high"]
     loss, most = (found["difference"], found["low"]) if better == "higher" else (-found["difference"], -found["high"])
     least = found["high"] if better == "higher" else -found["low"]
-    outcome = "kept" if most > -0.1 else "forgot" if loss < -0.1 and least < 0 else "cannot tell"
+    outcome = ("gained" if most > 0 else "kept" if most > -0.1 else
+               "forgot" if loss < -0.1 and least < 0 else "cannot tell")
     assert found["outcome"] == (outcome if better != "neither" and unit == "share" else None)
 
 
@@ -154,7 +155,7 @@ def test_the_replies_that_changed_are_all_there_the_most_changed_first(pairs, be
 def test_a_loss_where_less_is_better_is_worse_and_a_gain_is_not():
     lost = changes(judged([0.0] * 40, "lower"), judged([1.0] * 40, "lower"), "facts", 0.1)
     gained = changes(judged([1.0] * 40, "lower"), judged([0.0] * 40, "lower"), "facts", 0.1)
-    assert [one["outcome"] for one in (*lost, *gained)] == ["forgot", "kept"]
+    assert [one["outcome"] for one in (*lost, *gained)] == ["forgot", "gained"]
     assert [one["difference"] for one in (*lost, *gained)] == [1.0, -1.0]
 
 

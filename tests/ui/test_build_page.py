@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from builder import progress
 from builder.progress import recorded
-from builder.workspace import Workspace
+from builder.workspace import PLANNING, Workspace
 from knowledge.errors import UserError
-from knowledge.files import silent, write_json
+from knowledge.files import held, silent, write_json
 from ui.show import plain
 
 APP = Path(__file__).parents[2] / "ui" / "build.py"
@@ -54,7 +54,7 @@ def ticked(watch, note="epoch 1 of 2"):
 
 def said(test):
     assert not test.exception
-    return "\n".join(element.value for kind in (test.markdown, test.caption, test.subheader, test.text, test.warning,
+    return "\n".join(element.value for kind in (test.markdown, test.caption, test.header, test.text, test.warning,
                                                 test.error) for element in kind)
 
 
@@ -72,7 +72,7 @@ def test_a_build_that_runs_shows_its_stage_loss_speed_and_time(page, workspace):
     with recorded(lambda name: silent, workspace) as watch:
         ticked(watch)
         test = page()
-    assert plain("train") in test.subheader[0].value
+    assert plain("train") in test.header[0].value
     assert {metric.label: metric.value for metric in test.metric} == {
         "Loss, smoothed": "2.56", "Held-out loss": "2.10", "Tokens a second": "471"}
     bar = test.get("progress")[0]
@@ -86,7 +86,7 @@ def test_once_the_build_has_ended_the_page_shows_its_adapter(page, workspace):
         test = page()
         trained(workspace, NEW)
     test.run()
-    assert test.subheader[0].value == "The last adapter" and len(charts(test)) == 1
+    assert test.header[0].value == "The last adapter" and len(charts(test)) == 1
     assert not test.session_state.building and "The last build" in said(test)
 
 
@@ -126,6 +126,31 @@ def test_a_training_is_told_in_plain_words(page, workspace):
     rows = test.dataframe[0].value
     assert list(rows["rows"]) == ["grounded", "new kind", "tone"] and list(rows["learnt"]) == [6, 1, 12]
     assert list(rows["held out"]) == [0, 0, 3] and list(rows["they teach"])[2] == "how to speak"
+
+
+PLAN = {"key": "0", "counts": {"examples": 12, "preferences": 0, "questions": 1}, "seconds": 150.0, "low": 120.0,
+        "high": 180.0, "memory_bytes": 2_100_000_000, "stages": [
+            {"name": "train", "seconds": 150.0, "low": 120.0, "high": 180.0, "memory_bytes": 2_100_000_000}]}
+
+
+def test_a_plan_is_made_by_another_process_and_shown_once_it_stands(page, workspace):
+    with held(workspace.built / PLANNING):
+        test = page()
+        assert "Rehearsing the build" in test.info[0].value and not test.dataframe
+        assert [one.disabled for one in test.button if one.label == "How long will it take?"] == [True]
+    write_json(workspace.built / "plan.json", PLAN)
+    test = page()
+    assert "for 12 examples, 1 question, to build all of it anew" in said(test) and not test.info
+    (shown,) = test.dataframe
+    assert shown.value.to_dict("records")[-1] == {
+        "stage": "whole", "about": "2 min 30 s", "between": "2 min and 3 min", "memory": "2.1 GB"}
+
+
+def test_why_no_plan_can_be_made_is_said_where_it_was_asked(page, workspace):
+    (workspace.folder / "examples.jsonl").write_text("no JSON\n")
+    test = page()
+    next(one for one in test.button if one.label == "How long will it take?").click().run()
+    assert "examples.jsonl:1" in test.error[0].value.replace("\\", "").replace("\u200b", "")
 
 
 @pytest.mark.parametrize("losses", [[None, None, None], []])

@@ -9,7 +9,8 @@ import pytest
 
 from builder import release
 from builder.feedback import Item, record
-from builder.workspace import Workspace
+from builder.workspace import PLANNING, Workspace
+from knowledge.files import held
 
 HEEDS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); from ui.cli import main; main()"
 """Runs the command even where what started the tests ignores Ctrl-C, as shells in the background do."""
@@ -76,6 +77,12 @@ def test_evaluate_retrieval_alone(built):
 
 
 @pytest.mark.slow
+def test_of_two_plans_at_once_the_second_is_told_to_wait(written):
+    with held(written / ".twofold" / PLANNING):
+        run = twofold("plan", written, "--json")
+    assert "is planned already; wait for that plan" in failed(run) and not run.stdout
+
+
 def test_plan_names_each_stage(built):
     made = json.loads(twofold("plan", built.folder, "--json").stdout)
     assert [stage["name"] for stage in made["stages"]] == ["index", "train", "check",

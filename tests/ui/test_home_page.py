@@ -40,7 +40,7 @@ def opened(shelf, monkeypatch):
 
 
 def heads(test):
-    return [one.value for one in test.subheader]
+    return [one.value for one in test.header]
 
 
 def labels(test):

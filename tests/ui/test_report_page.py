@@ -40,18 +40,18 @@ def question(number):
     return f"Question {number} {HOSTILE}"
 
 
-def test_a_missing_report_says_what_to_run(app, folder):
+def test_a_missing_report_leads_to_the_pages_that_make_one(app):
     test = app("report.py")
     assert not test.exception
     assert "There is no evaluation yet" in texts(test)[0]
-    assert [code.value for code in test.code] == [f"twofold evaluate {folder}"]
+    assert [link.proto.label for link in test.get("page_link")] == ["Write questions", "Build it"] and not test.code
 
 
 def test_the_summary_shows_the_verdict_and_figures_rounded_as_its_texts_are(app, folder):
     evaluate(folder, made_report())
     test = app("report.py")
     assert not test.exception
-    heads = [head.value for head in test.subheader]
+    heads = [head.value for head in test.header]
     assert plain("Retrieval earned its place.") in heads
     assert any("earned its place" in head for head in heads) and any("cannot tell yet" in head for head in heads)
     figures = test.dataframe[0].value
@@ -140,7 +140,7 @@ def test_two_releases_are_held_against_each_other(app, folder):
     assert not test.exception and len(test.dataframe) == 1
     test = test.selectbox(key="before").set_value(LAST).run()
     test = test.selectbox(key="after").set_value("r001").run()
-    assert list(test.dataframe[0].value["verdict"]) == ["no worse"] * 2
+    assert list(test.dataframe[0].value["verdict"]) == ["no worse", "better"]
     assert set(test.dataframe[1].value["change"]) == {100}
     test = test.selectbox(key="after").set_value("r002").run()
     assert any("Both have the same evaluation" in one.value for one in test.caption) and not test.exception
@@ -186,7 +186,7 @@ def test_text_of_others_is_never_read_as_markdown(app, folder, part):
         if any(one.key == name for one in test.selectbox):
             test = test.selectbox(key=name).set_value(key).run()
             assert f"hybrid {HOSTILE}" in texts(test)
-    kinds = (test.markdown, test.caption, test.title, test.subheader, test.error, test.info)
+    kinds = (test.markdown, test.caption, test.title, test.header, test.error, test.info)
     pieces = [element.value for kind in kinds for element in kind] + [
         element.label for element in (*test.expander, *test.button, *test.pills, *test.selectbox, *test.multiselect)]
     assert pieces

@@ -10,6 +10,7 @@ import pytest
 from builder import release
 from builder.progress import read_progress
 from builder.workspace import Workspace
+from knowledge.files import read_json
 from tests.conftest import SECTIONS
 from tests.ui.browser import serving, tab
 
@@ -63,6 +64,12 @@ def build(seen, here, name):
     seen.page.get_by_text("Building: ").wait_for(state="detached", timeout=240_000)
     says(seen, "The last build")
     assert release.names(here)[-1] == name and read_progress(here).state == "finished"
+
+
+def spoken(here):
+    """How many examples the last adapter was taught to speak by, those held out too."""
+    made = read_json(here.current().adapter / "training.json")
+    return made["rows"]["tone"] + made["held_out_rows"].get("tone", 0)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +157,10 @@ def test_replies_are_compared_blind_and_what_people_say_goes_into_the_next_build
         press(other, "Stop")
         says(seen, "The last build was stopped")
         says(other, "The last build was stopped")
+
+        before = spoken(lamps)
+        build(seen, lamps, "r002")
+        assert spoken(lamps) == before + 1
 
 
 def test_a_file_that_is_too_large_is_refused_by_the_page_and_by_the_server(tab, served, tmp_path):
