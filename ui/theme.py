@@ -74,7 +74,7 @@ def style(colours: Mapping[str, str]) -> str:
     muted = _either(*(_mix(one["backgroundColor"], one["textColor"], FADED) for one in (light, dark)))
     return ("<style>"
             f'[data-testid^="stBaseButton-primary"] {{ color: {on_accent}; }}'
-            f'[data-testid="stMultiSelect"] [data-baseweb="tag"] * {{ color: {on_accent}; }}'
+            f'[data-testid="stMultiSelect"] [data-tag] * {{ color: {on_accent}; }}'
             f'[data-testid="stCaptionContainer"] {{ color: {muted}; opacity: 1; }}'
             "</style>")
 

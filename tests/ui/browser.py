@@ -190,6 +190,14 @@ class Tab:
         self.settle()
         return reply
 
+    def choose(self, label: str, option: str) -> None:
+        """Choose from a list; it is brought in sight first, since it closes when the page scrolls below it."""
+        box = self.page.get_by_label(label)
+        box.scroll_into_view_if_needed()
+        self.settle()
+        box.click()
+        self.page.get_by_role("option", name=option).click()
+
     def settle(self, begins: str = "") -> None:
         """Wait until the page, whose title in the browser begins so, is drawn to its end; see that nothing failed."""
         self.page.wait_for_function(DONE, arg=begins)

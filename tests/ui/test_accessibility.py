@@ -4,7 +4,7 @@ import pytest
 
 from tests.ui.browser import NARROW, WIDE, tab
 
-GRAVE = {"serious", "critical"}
+GRAVE = {"moderate", "serious", "critical"}
 NOT_OURS = {
     # Streamlit's own menu for narrow windows puts each section's heading and its list's entries into bare boxes.
     "list": '[data-testid="stSidebarNavItems"]', "listitem": '[data-testid="stSidebarNavItems"]',
@@ -47,6 +47,11 @@ def test_axe_finds_nothing_serious_on_any_page_wide_or_narrow(browser, served, s
         seen.ask(ASKED)
         for title in pages:
             seen.visit(title)
+            if title == "Report":
+                seen.page.get_by_text("Ask for more than the four systems").click()
+                seen.choose("Further rows of the table", "Select all")  # each is then a word on the accent
+                seen.page.locator("[data-tag]").first.wait_for()
+                seen.page.keyboard.press("Escape")
             for size in (WIDE, NARROW):
                 resized(seen, size)
                 found[f"{title}, {size['width']} px"] = grave(seen.page)

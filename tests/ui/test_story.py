@@ -30,15 +30,6 @@ def press(seen, label):
     seen.page.get_by_role("button", name=re.compile(rf"(^|\s){re.escape(label)}$")).first.click()
 
 
-def choose(seen, label, option):
-    """Choose from a list; it is brought in sight first, since it closes when the page scrolls below it."""
-    box = seen.page.get_by_label(label)
-    box.scroll_into_view_if_needed()
-    seen.settle()
-    box.click()
-    seen.page.get_by_role("option", name=option).click()
-
-
 def says(seen, text):
     """Wait until it is to be read on the page."""
     seen.page.get_by_test_id("stAppViewContainer").get_by_text(text).first.wait_for()
@@ -97,7 +88,7 @@ def test_an_assistant_is_made_fed_built_asked_and_released_without_a_terminal(br
         build(seen, here, "r001")
         seen.visit("Documents")
         says(seen, "2 documents in 11 passages.")
-        choose(seen, "Passages of", NASTY)
+        seen.choose("Passages of", NASTY)
         says(seen, SCRIPT)
         says(seen, REMOTE)
 
