@@ -20,7 +20,7 @@ OUTCOMES = {"gained": "better", "kept": "no worse", "forgot": "worse",
             "cannot tell": "whether it is worse cannot be told"}
 """The outcomes of `builder.forgetting` and gained, which it doesn't ask for, in words about two releases."""
 LAST = "last build"
-"""What the evaluation is called that may belong to no release yet."""
+"""What an evaluation is called that belongs to no release."""
 SHORT = 8
 """Letters of a hash; enough to tell the parts of one workspace apart."""
 
@@ -40,9 +40,9 @@ def report_of(workspace: Workspace, release: str) -> Report | None:
 
 
 def evaluations(workspace: Workspace) -> dict[str, Path]:
-    """Where the report.json of each evaluated release lies, the oldest first, and at the end that of the last build."""
+    """Where the report.json of each evaluated release lies, the oldest first; at the end a newer one of no release."""
     places = {name: workspace.built / str(details(workspace, name).get("evaluation")) for name in names(workspace)}
-    if last := workspace.current().evaluation:
+    if (last := workspace.current().evaluation) and last not in places.values():
         places[LAST] = last
     return {name: place / "report.json" for name, place in places.items() if (place / "report.json").is_file()}
 

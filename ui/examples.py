@@ -132,7 +132,7 @@ def _table(found: Sequence[Concern]) -> None:
                    ], column_config={
                        "row": st.column_config.NumberColumn("Row", width=50),
                        "question": st.column_config.TextColumn("Question", width="medium", max_chars=20_000),
-                       "reply": st.column_config.TextColumn("Reply", width="large", max_chars=20_000),
+                       "reply": st.column_config.TextColumn("Reply", max_chars=20_000),
                        "before": st.column_config.TextColumn("Turns before", width=140),
                        "findings": st.column_config.TextColumn("Findings", width=140)})
     held.rows_edits = dict(held[_table_key()])  # the table's own are gone once another page is drawn

@@ -177,9 +177,12 @@ def test_what_a_release_is_made_of_changes_only_where_it_did(released):
     was, now = contents(workspace, first), contents(workspace, second)
     assert {name for name in was if was[name] != now[name]} == {"brand.yaml"}
     assert set(was) == {"evaluation", "brand.yaml", "fixed phrases"} and {len(short) for short in was.values()} == {8}
+    assert evaluations(workspace) == dict.fromkeys((first, second), workspace.current().evaluation / "report.json")
+    write_json(workspace.built / "evaluations" / "later" / "report.json", report([0.0] * 4))
+    workspace.use("evaluation", workspace.built / "evaluations" / "later")
     assert list(evaluations(workspace)) == [first, second, LAST]
-    assert set(evaluations(workspace).values()) == {workspace.current().evaluation / "report.json"}
-    (workspace.current().evaluation / "report.json").unlink()
+    for judged_in in set(evaluations(workspace).values()):
+        judged_in.unlink()
     assert evaluations(workspace) == {}
     with pytest.raises(UserError, match="no such release"):
         contents(workspace, "r009")

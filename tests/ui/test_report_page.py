@@ -3,8 +3,9 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from builder.against import LAST
+from builder.release import freeze
 from builder.replies import NO_FAULT
+from builder.workspace import Workspace
 from tests.ui.browser import NARROW, WIDE, serving, tab
 from tests.ui.fake_assistant import HOSTILE
 from tests.ui.reports import QUESTIONS, evaluate, made_report
@@ -128,7 +129,7 @@ def test_two_releases_are_held_against_each_other(app, folder):
     evaluate(folder, made_report(1.0), "e1", release=True)
     evaluate(folder, made_report(0.0), "e2", release=True)
     test = opened(app, "Two releases")
-    assert (test.selectbox(key="before").value, test.selectbox(key="after").value) == ("r001", LAST)
+    assert (test.selectbox(key="before").value, test.selectbox(key="after").value) == ("r001", "r002")
     table = test.dataframe[0].value
     assert list(table["system"]) == ["prompt-only", "hybrid"]
     assert list(table["verdict"]) == ["no worse", "worse"] and list(table["questions"]) == [QUESTIONS] * 2
@@ -138,11 +139,14 @@ def test_two_releases_are_held_against_each_other(app, folder):
     assert texts(test).count(f"hybrid {HOSTILE}") == 2 and question(3) in texts(test)
     test = test.pills(key="kind").set_value("gained").run()
     assert not test.exception and len(test.dataframe) == 1
-    test = test.selectbox(key="before").set_value(LAST).run()
-    test = test.selectbox(key="after").set_value("r001").run()
+    test = test.selectbox(key="before").set_value("r002").run()
+    assert test.selectbox(key="after").value == "r001"
     assert list(test.dataframe[0].value["verdict"]) == ["no worse", "better"]
     assert set(test.dataframe[1].value["change"]) == {100}
-    test = test.selectbox(key="after").set_value("r002").run()
+    with (folder / "brand.yaml").open("a") as brand:
+        brand.write("# in other words\n")
+    freeze(Workspace(folder))
+    test = test.run().selectbox(key="after").set_value("r003").run()
     assert any("Both have the same evaluation" in one.value for one in test.caption) and not test.exception
 
 
