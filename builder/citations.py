@@ -10,16 +10,16 @@ from builder.scoring import places, without
 from builder.scoring.grounded import claims
 from knowledge.encoder import Encoder
 from knowledge.index import Found
-from knowledge.sentences import sentences
+from knowledge.sentences import MARKER, Span, sentences
 from knowledge.words import stems
 
 SUPPORTED = 0.6
 """The mean of nearness and shared words from which a span supports a sentence; see `cite`."""
-SAME_WORDS = 0.6
-"""The share of words in common from which a "not" on one side alone is a contradiction."""
+SAME_WORDS = 0.5
+"""The share of words in common from which a "not" or its like on one side alone is a contradiction."""
 FEWEST_STEMS = 2
 """Content words; a sentence of fewer states nothing."""
-_NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot)\b|n['’]t\b", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot|closed)\b|n['’]t\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[s
 
     Support is the mean of the cosine and of the share of the sentence's content words that the span or its heading
     holds. A sentence is supported from SUPPORTED on, if every number and name in it stands in the span or its heading,
-    and if the two don't say the same words with a "not" on one side alone. `fixed` are the brand's own phrases.
+    and if the two don't say the same words with a "not" or its like on one side alone. `fixed` are the brand's own
+    phrases. Numbers that stand in one span count as one statement, so a span that mixes them up can be missed.
     """
     spans = sentences(reply)
     bare = [without(reply[start:end], fixed).strip() for start, end in spans]
@@ -90,25 +91,38 @@ def _windows(found: Sequence[Found]) -> tuple[list[_Window], list[str]]:
         first = len(texts)
         texts += [one.passage.text[start:end] for start, end in spans]
         for number, (start, _) in enumerate(spans):
-            row = one.passage.text.startswith("|", start)  # beside the next row it would lend it its numbers
-            for last in (number,) if row else (number, number + 1):
-                if last < len(spans):
+            for last in (number, number + 1):
+                if last < len(spans) and (last == number or _one_thought(one.passage.text, spans[number], spans[last])):
                     windows.append(_Window(place, start, spans[last][1], one.passage.text[start:spans[last][1]],
                                            f"{one.passage.heading}\n{one.passage.lead}",
                                            tuple(range(first + number, first + last + 1))))
     return windows, texts
 
 
+def _one_thought(text: str, one: Span, then: Span) -> bool:
+    """Whether two sentences in a row belong together; rows and list items would lend each other their numbers."""
+    begins = text[slice(*one)]
+    if begins.startswith("|") or "\n\n" in text[one[1]:then[0]]:
+        return False
+    return begins.endswith(":") or not MARKER.match(text, then[0])
+
+
 def _support(sentence: str, window: _Window, cosine: float) -> float:
-    """0 where a number, a name or a "not" speaks against it."""
-    said = set(stems(sentence))
+    """0 where a number, a name, a "not", a "closed" or an "un" speaks against it."""
     everything = f"{window.heading}\n{window.text}"
-    shared = len(said & set(stems(everything))) / len(said)
+    said, theirs = set(stems(sentence)), set(stems(everything))
+    shared = len(said & theirs) / len(said)
     if any(not places(claim, everything) for claim in claims(sentence)):
         return 0.0
-    if shared >= SAME_WORDS and bool(_NOT.search(sentence)) != bool(_NOT.search(window.text)):
+    if shared >= SAME_WORDS and (bool(_NOT.search(sentence)) != bool(_NOT.search(window.text))
+                                 or _negates(said, theirs) or _negates(theirs, said)):
         return 0.0
     return (max(cosine, 0.0) + shared) / 2
+
+
+def _negates(one: set[str], other: set[str]) -> bool:
+    """Whether a word of one stands in the other with "un" before it, and only so."""
+    return any(f"un{stem}" in other for stem in one - other)
 
 
 def _unit(row: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> "np.ndarray[tuple[int], np.dtype[np.float32]]":

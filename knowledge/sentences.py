@@ -7,7 +7,8 @@ Span = tuple[int, int]
 """Start and end character in a text."""
 
 _END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s)|[。！？]+[」』”)]*|\n\s*")
-_MARKER = re.compile(r"[-*+•]\s|\d{1,3}[.)]\s|\||#{1,6}\s|>|```|~~~")
+MARKER = re.compile(r"[-*+•]\s|\d{1,3}[.)]\s|\||#{1,6}\s|>|```|~~~")
+"""How an item of a list, a table's row, a heading, a quotation or code begins."""
 _ACRONYM = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _NEVER = frozenset("mr mrs ms dr prof st mt mme mlle hr hrn frl fr sr sra jr dipl ing e.g i.e z.b d.h u.a o.ä p.ex "
                    "vs cf viz ca approx bzw evtl ggf inkl zzgl vgl max min incl excl tel".split())
@@ -39,7 +40,7 @@ def _line_ends(text: str, start: int, mark: re.Match[str], end: int) -> bool:
     """Whether a line break ends the sentence begun at `start`."""
     after = mark.end()
     line = text[max(start, text.rfind("\n", start, mark.start()) + 1):mark.start()].strip()
-    if mark.group().count("\n") > 1 or after >= end or line.startswith("|") or _MARKER.match(text, after):
+    if mark.group().count("\n") > 1 or after >= end or line.startswith("|") or MARKER.match(text, after):
         return True
     return len(line) > 160 or (len(line) < 40 and (text[after].isupper() or text[after].isdigit()))
 
@@ -50,7 +51,7 @@ def _stop_ends(text: str, start: int, mark: re.Match[str], end: int) -> bool:
     assert following is not None
     after = following.group(1)
     if after.islower():
-        return "\n" in following.group() and bool(_MARKER.match(text, following.start(1)))
+        return "\n" in following.group() and bool(MARKER.match(text, following.start(1)))
     if mark.group() != ".":
         return True
     before = text[max(start, mark.start() - 40):mark.start()].split()

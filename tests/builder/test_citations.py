@@ -74,3 +74,20 @@ def test_a_row_of_a_table_lends_no_number_to_the_next(real):
     wrong, right = (cite(f"The phone of Tom Reed at Sales is {number}.", found(table), real)[0]
                     for number in (207, 202))
     assert wrong.found is None and right.found == 0
+
+
+SHOP = found("- Tuesday to Friday: 10:00 to 18:00\n- Saturday: 9:00 to 13:30\n- Sunday and Monday: closed\n\n"
+             "In August we close at 16:00.",
+             "You may return unopened jars within 21 days of delivery. Bring the receipt.",
+             "- A 250 g jar of lime blossom honey costs 7.50 €.\n- A 500 g jar of forest honey costs 13.20 €.")
+
+
+@pytest.mark.parametrize(("sentence", "place"), [
+    ("On Saturday we are open from 9:00 to 13:30.", 0), ("We are open on Saturday, 10:00 to 18:00.", None),
+    ("On Sunday we are closed.", 0), ("We're open on Sunday.", None),
+    ("We take back an unopened jar within 21 days of delivery.", 1),
+    ("You may return an opened jar within 21 days of delivery.", None),
+    ("A 500 g jar of forest honey costs 13.20 €.", 2), ("A 500 g jar of lime blossom honey costs 7.50 €.", None)])
+def test_items_of_a_list_lend_each_other_no_number_and_a_contradiction_supports_nothing(real, sentence, place):
+    [cited] = cite(sentence, SHOP, real)
+    assert cited.found == place
