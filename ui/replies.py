@@ -12,7 +12,7 @@ from ui.show import ability, plain
 
 Report = dict[str, Any]
 
-EVERY = {"systems": [], "causes": [], "groups": [], "asked": "all", "disagree": False, "by": "", "words": ""}
+EVERY = {"systems": [], "causes": [], "groups": [], "answering": "all", "disagree": False, "by": "", "words": ""}
 """The filters, also by their names in the address, and what each is while it asks for nothing."""
 ASKED = {"all": None, "answerable": True, "unanswerable": False}
 AXES = {"tone by facts": ("facts", "tone"), "facts by probability": ("probability", "facts")}
@@ -61,7 +61,8 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
         with third:
             low, high = _range(report, every, score) if score else (0.0, 1.0)
         with first:
-            asked = st.pills("Questions", list(ASKED), default="all", required=True, key="asked", bind="query-params")
+            asked = st.pills("Questions", list(ASKED), default="all", required=True, key="answering",
+                             bind="query-params")
         disagree = second.checkbox("Only where the systems' facts differ", key="disagree", bind="query-params")
     return Wanted(systems, causes, groups, ASKED[asked], disagree, score, low, high, words)
 

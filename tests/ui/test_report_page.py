@@ -68,7 +68,7 @@ def test_every_filter_narrows_the_replies_and_all_are_let_go_at_once(app, folder
     assert said(test).startswith(f"**{QUESTIONS} of {REPLIES}") and {system for system, _ in left(test)} == {"hybrid"}
     test = test.multiselect(key="causes").set_value([NO_FAULT]).run()
     assert left(test) == [("hybrid", question(number)) for number in range(2, QUESTIONS + 1)]
-    test = test.pills(key="asked").set_value("answerable").run()
+    test = test.pills(key="answering").set_value("answerable").run()
     assert left(test) == [("hybrid", question(number)) for number in range(2, QUESTIONS)]
     test = test.multiselect(key="groups").set_value([f"Topic 3 {HOSTILE}", f"Topic 4 {HOSTILE}"]).run()
     assert left(test) == [("hybrid", question(3)), ("hybrid", question(4))]
@@ -117,7 +117,7 @@ def test_a_view_is_shared_by_its_address(app, folder):
     test.query_params["part"] = "Single replies"
     test.query_params["of"] = "r001"
     test.query_params["systems"] = ["hybrid", "nonsense", "<img>"]
-    test.query_params["asked"] = "nonsense"
+    test.query_params["answering"] = "nonsense"
     test = test.switch_page("report.py").run()
     assert not test.exception
     assert test.selectbox(key="of").value == "r001" and test.multiselect(key="systems").value == ["hybrid"]

@@ -1,5 +1,6 @@
 """What pages share: an assistant is loaded once, whoever asks and however often a page is drawn."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,17 @@ from tests.ui.fake_assistant import FakeAssistant
 from ui import session
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
+
+
+def test_no_two_pages_keep_what_a_reader_did_under_the_same_name():
+    owners = {}
+    for file in sorted(APP.parent.glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        for name in {*re.findall(r'key="([^"]+)"', text), *re.findall(r"(?:session_state|held)\.(\w+)\b(?!\()", text),
+                     *re.findall(r'session_state(?:\.(?:get|pop|setdefault)\(|\[)"(\w+)"', text)}:
+            owners.setdefault(name, set()).add(file.name)
+    assert {"asked", "answering", "turns", "rows_before"} <= owners.keys()
+    assert {name: files for name, files in owners.items() if len(files) > 1} == {}
 
 
 def test_no_rerun_page_or_reader_loads_an_assistant_twice(folder, monkeypatch):
