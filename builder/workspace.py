@@ -17,6 +17,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 BUILDING, WATCHING, PLANNING = "building", "watching", "planning"
 """Files of the built folder that a process holds while it builds, keeps the documents indexed, or rehearses a build."""
+FINDINGS = "audit.json"
+"""In the built folder: what the audit found that a build began with."""
 
 Watch = Callable[[str], Tick]
 """Told the name of each stage of a build, gives what watches its progress."""

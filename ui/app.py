@@ -3,11 +3,10 @@
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from builder.overview import workspaces
 from builder.workspace import Workspace
 from knowledge.errors import UserError
 from ui.frame import dress
-from ui.session import chosen, home
+from ui.session import chosen
 from ui.show import fault, plain
 from ui.sign_in import admitted, greet
 
@@ -30,7 +29,7 @@ def main() -> None:
         greet(name)
         if not inside:
             return
-        if folder and page.title != "Home" and len(workspaces(home())) > 1:
+        if here and page.title not in ("Home", "Chat"):
             st.caption(plain(name))
         page.run()
     except UserError as error:

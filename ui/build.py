@@ -10,7 +10,8 @@ import streamlit as st
 from builder.mix import FEWEST_EXAMPLES
 from builder.plan import last_plan
 from builder.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
-from builder.workspace import PLANNING, Workspace
+from builder.release import missed, names
+from builder.workspace import FINDINGS, PLANNING, Workspace
 from knowledge.files import holder, read_json
 from ui.session import workspace
 from ui.show import counted, fault, plain
@@ -21,6 +22,8 @@ STARTS = 100  # tenths of a second that a command may take until it says that it
 REFRESH = 2.0  # seconds between two looks at the build that runs
 PLAN_LOG = "plan.log"
 POINTS = 400  # steps that a curve is drawn with at most
+AFTERWARDS = (("report.py", "Read the report", ":material/bar_chart:"),
+              ("releases.py", "See the releases", ":material/publish:"), ("chat.py", "Chat", ":material/chat:"))
 LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
 KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "to answer from passages",
          "abstaining": "to say that the passages don't answer", "replay": "to keep old abilities"}
@@ -52,7 +55,7 @@ def _build(here: Workspace) -> None:
     if runs:
         _running(progress, here)
     else:
-        _ended(progress)
+        _ended(progress, here)
 
 
 def _begin(here: Workspace) -> None:
@@ -115,18 +118,44 @@ def _running(progress: Progress, here: Workspace) -> None:
     _stages(progress, "Done so far")
 
 
-def _ended(progress: Progress) -> None:
+def _ended(progress: Progress, here: Workspace) -> None:
     """How the newest build ended."""
     where = f"in the stage {plain(progress.stage)}" + (
         f", at step {progress.done:,} of {progress.total:,}" if progress.total else "")
     if progress.state == "failed":
         fault(f"The last build failed in the stage {progress.stage}: {progress.error}")
     elif progress.state == "stopped":
-        st.warning(f"The last build was stopped {where}. The same command carries on there.",
+        st.warning(f"The last build was stopped {where}. Build again, and it carries on there.",
                    icon=":material/pause_circle:")
+    elif known := names(here):
+        _released(here, known[-1])
+    _found(here)
     if progress.state != "finished" and progress.curve:
         _chart(progress.curve)
     _stages(progress, f"The last build, {progress.at.astimezone():%Y-%m-%d %H:%M}")
+
+
+def _released(here: Workspace, name: str) -> None:
+    """The newest release in a line, and where to look at it."""
+    if lacking := missed(here, name):
+        st.warning(plain(f"{name} is built and missed: {', '.join(gate['name'] for gate in lacking)}."),
+                   icon=":material/warning:")
+    else:
+        st.success(plain(f"{name} is built and met its gates."), icon=":material/check:")
+    with st.container(horizontal=True):
+        for target, label, icon in AFTERWARDS:
+            st.page_link(target, label=label, icon=icon)
+
+
+def _found(here: Workspace) -> None:
+    """What the audit found wrong when the last build began."""
+    kept = here.built / FINDINGS
+    wrong = [one for one in read_json(kept)["findings"] if one["severity"] == "error"] if kept.is_file() else []
+    if wrong:
+        place = wrong[0]["file"] + (f":{wrong[0]['line']}" if wrong[0]["line"] else "")
+        st.warning(plain(f"The audit found {counted(len(wrong), 'error')} when it began, such as: {place}: "
+                         f"{wrong[0]['message']}."), icon=":material/rule:")
+        st.page_link("examples.py", label="All findings", icon=":material/rule:")
 
 
 def _stages(progress: Progress, what: str) -> None:

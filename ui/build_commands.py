@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from builder.workspace import PLANNING, WATCHING, Watch, Workspace
+from builder.workspace import FINDINGS, PLANNING, WATCHING, Watch, Workspace
 from knowledge.errors import JudgedFailure, UserError
-from knowledge.files import held
+from knowledge.files import held, write_json
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -125,6 +125,7 @@ def build(folder: Folder,
 def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
     """Run all stages, showing each as it goes, and at the end what each half earned; whether all gates are met."""
     from builder import pipeline
+    from builder.audit import as_json as as_findings
     from builder.audit import audit as audited
     from builder.progress import recorded
     from ui.judge_commands import show_report
@@ -134,6 +135,7 @@ def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
     with pipeline.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
         watch("audit")
         findings = audited(workspace)
+        write_json(workspace.built / FINDINGS, as_findings(findings))
         shown.end()
         if not as_json:
             _show_findings(findings, most=5)

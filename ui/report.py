@@ -24,6 +24,11 @@ HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
 FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
          "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
+RETRIEVED = {"recall@k": "the share of questions with a right passage among the first k",
+             "mrr": "one over the place of the first right passage, on average; 1 where it is always first",
+             "ndcg@10": "how high the right passages stand among the first ten, 0 to 1",
+             "AUROC": "how well the probability tells questions that the documents answer from others: 1 always, 0.5 "
+                      "as a coin would. Near misses are questions whose own passage was taken out"}
 REPLIES, RETRIEVAL, BOTH = "Single replies", "Retrieval", "Two releases"
 PARTS = ("Summary", REPLIES, RETRIEVAL, BOTH)
 
@@ -85,9 +90,11 @@ def _verdict(report: dict[str, Any]) -> None:
     st.header(plain(f"{first}." if rest else first), anchor=False)
     if rest:
         st.text(rest, width="stretch")
-    st.caption(f"{report['questions']} questions: {report['answerable']} that the documents answer, "
-               f"{report['unanswerable']} that they don't · made {plain(report['made'][:16].replace('T', ' '))} · "
-               f"took {report['seconds'] / 60:.1f} minutes")
+    made = plain(report["made"][:16].replace("T", " "))
+    st.caption(f"{report['questions']} questions in {report['groups']} groups: {report['answerable']} that the "
+               f"documents answer, {report['unanswerable']} that they don't · made {made} · took "
+               f"{report['seconds'] / 60:.1f} minutes", help="Questions about one thing, such as the same passage, are "
+               "a group. They stand or fall together, so the intervals count groups.")
     for column, (half, found) in zip(st.columns(2), report["halves"].items(), strict=False):
         words, icon, colour = HALVES.get(found, HALVES["cannot tell"])
         with column.container(border=True, gap="xsmall"):
@@ -151,6 +158,8 @@ def _retrieval(found: dict[str, Any] | None) -> None:
     st.dataframe([{"score": name, "value": f"{one['value']:.3f}", "95% interval": "–" if one["low"] is None else
                    f"{one['low']:.3f} to {one['high']:.3f}", "n": one["n"]} for name, one in scores.items()],
                  hide_index=True, width="stretch")
+    with st.expander("What each score means", icon=":material/help:", type="compact"):
+        st.markdown("\n".join(f"- {name}: {meaning}" for name, meaning in RETRIEVED.items()))
     pictures = {"Can the probability be trusted?": reliability_chart(limits["reliability"]),
                 "What is gained by answering less?": coverage_chart(limits["coverage"])}
     for column, (title, chart) in zip(st.columns(2), pictures.items(), strict=True):

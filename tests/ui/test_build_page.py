@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from builder import progress
+from builder.audit import COSTS, Finding, as_json
 from builder.progress import recorded
 from builder.workspace import PLANNING, Workspace
 from knowledge.errors import UserError
 from knowledge.files import held, silent, write_json
 from ui.show import plain
 
-APP = Path(__file__).parents[2] / "ui" / "build.py"
+APP = Path(__file__).parents[2] / "ui" / "app.py"
 HOSTILE = "![x](https://evil.example/p.png) <img src=x> **bold**"
 LOSSES = [3.0, 2.8, 2.6, 2.0]
 OLD = {"settings": {"epochs": 2, "learning_rate": 0.0004}, "rows": {"grounded": 6, "tone": 12, "new kind": 1},
@@ -35,9 +37,9 @@ def workspace(tmp_path):
 @pytest.fixture
 def page(workspace, monkeypatch):
     st.cache_resource.clear()
-    monkeypatch.setattr(sys, "argv", ["build.py", str(workspace.folder)])
+    monkeypatch.setattr(sys, "argv", ["app.py", str(workspace.folder)])
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    return lambda: AppTest.from_file(str(APP), default_timeout=30).run()
+    return lambda: AppTest.from_file(str(APP), default_timeout=30).run().switch_page("build.py").run()
 
 
 def trained(workspace, made):
@@ -90,12 +92,28 @@ def test_once_the_build_has_ended_the_page_shows_its_adapter(page, workspace):
     assert not test.session_state.building and "The last build" in said(test)
 
 
+def test_a_build_that_has_ended_says_what_it_made_and_what_the_audit_found(page, workspace):
+    with recorded(lambda name: silent, workspace) as watch:
+        ticked(watch)
+    trained(workspace, NEW)
+    write_json(workspace.built / "releases" / "r001" / "release.json", {"brand": "", "gates": [
+        {"name": "served as trained", "met": True, "said": ""}, {"name": HOSTILE, "met": False, "said": ""}]})
+    wrong = Finding("leak", "questions.jsonl", 4, "error", f"asks {HOSTILE}", "drop it", COSTS[0])
+    write_json(workspace.built / "audit.json", as_json([wrong, replace(wrong, severity="note")]))
+    test = page()
+    missed, found = (one.value for one in test.warning)
+    assert missed == plain(f"r001 is built and missed: {HOSTILE}.")
+    assert found == plain(f"The audit found 1 error when it began, such as: questions.jsonl:4: asks {HOSTILE}.")
+    assert [link.proto.label for link in test.get("page_link")] == [
+        "Read the report", "See the releases", "Chat", "All findings"]
+
+
 def test_a_build_that_was_stopped_says_that_it_carries_on(page, workspace):
     with pytest.raises(KeyboardInterrupt), recorded(lambda name: silent, workspace) as watch:
         ticked(watch)
         raise KeyboardInterrupt
     test = page()
-    assert "stopped in the stage train, at step 4 of 8. The same command carries on" in test.warning[0].value
+    assert "stopped in the stage train, at step 4 of 8. Build again, and it carries on" in test.warning[0].value
     assert len(charts(test)) == 1 and "There is no adapter yet" in said(test)
 
 
@@ -166,7 +184,8 @@ def test_an_older_training_and_one_without_held_out_rows_are_shown_as_far_as_the
 
 def test_the_page_imports_neither_torch_nor_transformers(workspace):
     script = ("import sys; from streamlit.testing.v1 import AppTest; app = sys.argv.pop(1)\n"
-              "assert not AppTest.from_file(app, default_timeout=30).run().exception\n"
+              "test = AppTest.from_file(app, default_timeout=30).run().switch_page('build.py').run()\n"
+              "assert not test.exception and test.title[0].value == 'Build'\n"
               "print([name for name in ('torch', 'transformers', 'xllamacpp', 'onnxruntime') if name in sys.modules])")
     trained(workspace, NEW)
     run = subprocess.run([sys.executable, "-c", script, APP, workspace.folder], capture_output=True, text=True,
