@@ -58,6 +58,16 @@ class Item:
         """All that people and models wrote in it."""
         return self.question, self.reply, self.better, *self.others.values()
 
+    def saying(self, question: str, reply: str, better: str, *others: str) -> "Item":
+        """The item with other `texts` in the place of its own."""
+        return replace(self, question=question, reply=reply, better=better,
+                       others=dict(zip(self.others, others, strict=True)))
+
+    @property
+    def proposed(self) -> str:
+        """The reply to begin with where one is to be accepted: never one that was voted down."""
+        return self.better or ("" if self.kind == "down" else self.reply)
+
 
 @dataclass(frozen=True)
 class Lack:
@@ -74,16 +84,14 @@ def made_public(brand: Brand, index: Index | None) -> str:
     return "\n".join([*brand.public, *((one.indexed for one in index.passages) if index else ())])
 
 
-def private_in(item: Item, own: str) -> list[str]:
-    """What private things an item holds, such as “an e-mail address”; what the brand's `own` texts hold is none."""
-    return sorted({name for text in item.texts for name, _, _ in private(text, own)})
+def private_in(texts: Sequence[str], own: str) -> list[str]:
+    """What private things texts hold, such as “an e-mail address”; what the brand's `own` texts hold is none."""
+    return sorted({name for text in texts for name, _, _ in private(text, own)})
 
 
-def without_private(item: Item, own: str) -> Item:
-    """The item with what is private in it replaced by its name in brackets."""
-    return replace(item, question=masked(item.question, own), reply=masked(item.reply, own),
-                   better=masked(item.better, own),
-                   others={system: masked(text, own) for system, text in item.others.items()})
+def without_private(texts: Sequence[str], own: str) -> tuple[str, ...]:
+    """The texts with what is private in them replaced by its name in brackets."""
+    return tuple(masked(text, own) for text in texts)
 
 
 def record(workspace: Workspace, item: Item) -> None:
@@ -115,20 +123,36 @@ def items(workspace: Workspace, kinds: Sequence[Kind] = ("up", "down", "choice")
 
 
 def as_example(workspace: Workspace, item: Item, question: str, reply: str) -> None:
-    """Make an example of it; UserError, and it stays open, where its question judges or is there already."""
+    """Make an example of it; UserError, and it stays open, where it may not train or is there already."""
+    _check_training(item, reply)
     append_example(workspace, question, reply)
     decide(workspace, item, "example")
 
 
 def as_preference(workspace: Workspace, item: Item, question: str, better: str, worse: str) -> None:
-    """Make a preference of it; UserError, and it stays open, where its question judges."""
+    """Make a preference of it; UserError, and it stays open, where it may not train or is there already."""
+    _check_training(item, better)
     append_preference(workspace, question, better, worse)
     decide(workspace, item, "preference")
+
+
+def check_reply(item: Item, reply: str) -> None:
+    """UserError where a reply is the very one that was voted down; spaces and line breaks make no other of it."""
+    if item.kind == "down" and reply.strip() and reply.split() == item.reply.split():
+        raise UserError("this is the very reply that was voted down; write what it should have said")
+
+
+def _check_training(item: Item, reply: str) -> None:
+    """UserError where a reply is nothing to learn from; that its question judges is told as it is written."""
+    if not reply.strip():
+        raise UserError("the reply is empty; write what it should have said")
+    check_reply(item, reply)
 
 
 def as_question(workspace: Workspace, item: Item, question: str, answer: str, facts: Sequence[str] = (),
                 answerable: bool = True) -> None:
     """Make a question that judges of it; UserError, and it stays open, where training sees one like it."""
+    check_reply(item, answer)
     row = {"question": question.strip(), "answer": answer.strip(), "answerable": answerable,
            "facts": [[spelling.strip() for spelling in fact.split("|") if spelling.strip()] for fact in facts
                      if fact.strip()]}

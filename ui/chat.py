@@ -6,11 +6,11 @@ from uuid import uuid4
 import streamlit as st
 
 from builder.assistant import LONGEST_QUESTION, Reply, System
-from builder.feedback import Item, Kind, forget
+from builder.feedback import Item, Kind
 from builder.release import names
 from builder.workspace import Workspace
 from knowledge.errors import UserError
-from ui.said import ask, keep, unanswered
+from ui.said import ask, keep, kept, take_back, unanswered
 from ui.session import Opened, opened, starters, workspace
 from ui.show import ability, citations, fault, notes, plain, sources
 
@@ -38,6 +38,9 @@ def page() -> None:
     now = opened(_release(here))
     turns: list[Turn] = st.session_state.setdefault("turns", [])
     system = _picker(now.assistant.systems)
+    if now.assistant.retriever is None:
+        st.page_link("documents.py", label="It has no documents to answer from yet: add some, and index them",
+                     icon=":material/upload:")
     if not turns and not st.session_state.get("asked"):
         _starters(starters(here))
     for turn in turns:
@@ -124,7 +127,7 @@ def _votes(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
             st.text_area("A better reply", reply.text, key=f"reply {turn.key}", max_chars=LONGEST_QUESTION, height=160)
             st.form_submit_button("Keep it", type="primary", on_click=_voted, args=(here, now, turn, reply))
     ask(here, turn.key, now.own)
-    if st.session_state.get(f"kept {turn.key}"):
+    if kept(turn.key):
         st.caption(":material/check: Kept. It counts once somebody accepts it on the page Feedback.")
 
 
@@ -133,9 +136,8 @@ def _voted(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
     vote, better = (st.session_state.get(f"{what} {turn.key}") for what in ("vote", "reply"))
     better = (better or "").strip()
     better = "" if better == reply.text else better
-    st.session_state[f"kept {turn.key}"] = vote is not None or bool(better)
     if vote is None and not better:
-        forget(here, turn.key)
+        take_back(here, turn.key)
         return
     keep(here, Item(turn.key, VOTES[vote or 0], turn.question, reply.text, better, reply.system, turn.release), now.own)
 

@@ -5,11 +5,23 @@ from typing import Literal
 
 import streamlit as st
 
-from builder.feedback import Item, Lack, as_example, as_preference, as_question, decide, items, lacks
+from builder.feedback import (
+    Item,
+    Lack,
+    as_example,
+    as_preference,
+    as_question,
+    check_reply,
+    decide,
+    items,
+    lacks,
+    made_public,
+)
 from builder.workspace import Workspace
 from knowledge.errors import UserError
+from ui.said import Store, ask, hold, waits
 from ui.session import searching, workspace
-from ui.show import fault, plain
+from ui.show import counted, fault, plain
 
 AT_ONCE = 5
 LONGEST = 4000  # characters of a reply that can be written here
@@ -46,8 +58,8 @@ def _card(here: Workspace, item: Item) -> None:
         worse = _worse(item)
         with st.form(f"item {item.key}", border=False):
             question = st.text_input("Question", item.question, key=f"question {item.key}", max_chars=LONGEST)
-            better = st.text_area("Reply, as it should be", item.better or item.reply, key=f"reply {item.key}",
-                                  max_chars=LONGEST, height=120)
+            better = st.text_area("Reply, as it should be", item.proposed, key=f"reply {item.key}", height=120,
+                                  max_chars=LONGEST, placeholder="Write what it should have said")
             facts = st.text_input("For a question that judges: what a right reply must hold; spellings apart by |",
                                   key=f"facts {item.key}", max_chars=500)
             with st.container(horizontal=True):
@@ -62,17 +74,50 @@ def _card(here: Workspace, item: Item) -> None:
                                                 key=f"judging {item.key}")
                 refused = st.form_submit_button("Refuse", icon=":material/close:", key=f"refuse {item.key}")
     if example:
-        _do("It is an example now.", lambda: as_example(here, item, question, better))
+        _accept(here, item, "It is an example now.", as_example, question, better)
     elif preference:
-        _do("It is a preference now.", lambda: as_preference(here, item, question, better, worse))
+        _accept(here, item, "It is a preference now.", as_preference, question, better, worse)
     elif judging:
-        _do("It judges from now on.", lambda: as_question(here, item, question, better, [facts]))
+        _accept(here, item, "It judges from now on.", _judges, question, better, facts)
     elif refused:
         _do("Refused.", lambda: decide(here, item, "refused"))
+    if waits(_flag(item)):
+        ask(here, _flag(item), _own(here))
+
+
+def _accept(here: Workspace, item: Item, words: str, store: Store, question: str, reply: str, *more: str) -> None:
+    """Make of it what `store` does, unless something private is in what is written: `ask` then asks first."""
+    def stored(here: Workspace, *texts: str) -> None:
+        store(here, item, *texts)
+        st.session_state["feedback done"] = words
+
+    try:
+        check_reply(item, reply)  # before it is flagged: without what is private in it, it would seem another
+        hold(here, _flag(item), (question, reply, *more), _own(here), stored)
+    except UserError as error:
+        fault(error)
+        return
+    if not waits(_flag(item)):
+        st.rerun()
+
+
+def _judges(here: Workspace, item: Item, question: str, answer: str, facts: str) -> None:
+    as_question(here, item, question, answer, [facts])
+
+
+def _flag(item: Item) -> str:
+    """The key under which something private is asked about here; its own key is that of the chat it comes from."""
+    return f"accept {item.key}"
+
+
+def _own(here: Workspace) -> str:
+    """What the brand itself makes public, and so is nothing private."""
+    retriever = searching()
+    return made_public(here.brand, retriever.index if retriever else None)
 
 
 def _worse(item: Item) -> str:
-    """The reply that is to lose: the one that a better one was written for, or one of those not chosen."""
+    """The reply that is to lose: one voted down, one that a better one was written for, or one not chosen."""
     if item.kind == "choice" and item.reply:
         others = [system for system, text in item.others.items() if text != item.reply]
         if not others:
@@ -80,7 +125,7 @@ def _worse(item: Item) -> str:
         chosen = st.selectbox("Better than the reply of", others, key=f"worse {item.key}")
         st.text(item.others[chosen], width="stretch")
         return item.others[chosen]
-    if item.better:
+    if item.better or item.kind == "down":
         st.caption("The reply was")
         st.text(item.reply, width="stretch")
         return item.reply
@@ -98,9 +143,11 @@ def _lacks(here: Workspace) -> None:
     if not found:
         st.caption("Every question of a chat found an answer so far, or finds one by now.")
         return
-    st.caption("Questions of chats that found no answer, those of one meaning together. Write what they ask for into "
-               "the documents; once it is indexed they go from here.")
-    st.page_link("documents.py", label="Add documents", icon=":material/upload:")
+    st.caption("A question stands here because the assistant abstained; those of one meaning stand together. That may "
+               "also be the assistant's fault, so search the documents for it first. Where they really don't answer "
+               "it, write the answer into them: once that is indexed, the question goes from here. Or let the question "
+               "judge: then a reply is right when it says that it doesn't know.")
+    st.page_link("documents.py", label="Search or add documents", icon=":material/search:")
     for lack in found:
         _lack(here, lack)
 
@@ -113,14 +160,16 @@ def _lack(here: Workspace, lack: Lack) -> None:
                    f"{lack.probability:.0%}")
         others = {one.question for one in lack.items} - {lack.question}
         if others:
-            with st.expander(f"{len(others)} other wordings", type="compact"):
+            with st.expander(counted(len(others), "other wording"), type="compact"):
                 for question in sorted(others):
                     st.text(question, width="stretch")
         key = lack.items[0].key
         with st.container(horizontal=True):
-            if st.button("Judge by it", key=f"lack {key}", icon=":material/gavel:",
-                         help="It becomes a question that the documents don't answer: a right reply says so."):
-                _do("It judges from now on.", lambda: _unanswerable(here, lack))
+            if st.button("Judge that it says it doesn't know", key=f"lack {key}", icon=":material/gavel:",
+                         help="Only for what the documents really don't answer: it becomes a question without an "
+                              "answer, and never trains."):
+                _do("It judges from now on whether the assistant says that it doesn't know.",
+                    lambda: _unanswerable(here, lack))
             if st.button("Dismiss", key=f"dismiss {key}", icon=":material/close:"):
                 _do("Dismissed.", lambda: _dismiss(here, lack))
 

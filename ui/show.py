@@ -91,6 +91,7 @@ def citations(reply: Reply) -> None:
             with st.popover(f"{plain(passage.document)}{page} · {plain(passage.heading)}", type="tertiary",
                             icon=":material/format_quote:"):
                 st.markdown(marked(passage.text, one.passage_start, one.passage_end))
+        st.caption("Told by words, numbers and nearness, so it can be wrong: read the passage before you rely on it.")
 
 
 def marked(text: str, start: int, end: int) -> str:

@@ -49,10 +49,11 @@ def test_private_things_are_flagged_and_can_be_left_out_but_the_brands_own_are_n
     item = Item("1", "up", "I am jo@lamps.org, call 07911 123456", "Ring 01632 960147", "or nell@house.example",
                 others={"hybrid": "IBAN GB82 WEST 1234 5698 7654 32"})
     own = feedback.made_public(here.brand, None) + "\nRing us on 01632 960147"
-    assert feedback.private_in(item, own) == ["a telephone number", "an IBAN", "an e-mail address"]
-    clean = feedback.without_private(item, own)
-    assert feedback.private_in(clean, own) == []
+    assert feedback.private_in(item.texts, own) == ["a telephone number", "an IBAN", "an e-mail address"]
+    clean = item.saying(*feedback.without_private(item.texts, own))
+    assert feedback.private_in(clean.texts, own) == []
     assert clean.question == "I am [e-mail address], call [telephone number]" and clean.reply == item.reply
+    assert clean.others == {"hybrid": "IBAN [IBAN]"} and (clean.key, clean.kind) == ("1", "up")
 
 
 def test_accepted_feedback_becomes_what_the_next_build_reads(here):
@@ -96,6 +97,28 @@ def test_a_preference_trains_so_its_question_cannot_judge(here):
     feedback.as_preference(here, item, item.question, item.better, item.reply)
     with pytest.raises(UserError, match="training sees"):
         feedback.as_question(Workspace(here.folder), item, item.question, "The blue.")
+
+
+@pytest.mark.parametrize("reply", ["", " \n", "Yes, candles.\nMany!", " Yes,  candles. Many! "])
+def test_a_reply_that_was_voted_down_or_is_empty_trains_nothing_whoever_asks(here, reply):
+    item = Item("1", "down", "Do you sell candles?", "Yes, candles. Many!")
+    feedback.record(here, item)
+    before = [path.read_bytes() for path in sorted(here.folder.glob("*.jsonl"))]
+    problem = "very reply that was voted down" if reply.strip() else "the reply is empty"
+    for refused in (lambda: feedback.as_example(here, item, item.question, reply),
+                    lambda: feedback.as_preference(here, item, item.question, reply, "Perhaps.")):
+        with pytest.raises(UserError, match=problem):
+            refused()
+    if reply.strip():
+        with pytest.raises(UserError, match=problem):
+            feedback.as_question(here, item, item.question, reply)
+    assert [path.read_bytes() for path in sorted(here.folder.glob("*.jsonl"))] == before
+    assert [one.key for one in feedback.items(here)] == ["1"]
+
+
+def test_what_was_voted_down_is_not_proposed_but_a_better_reply_and_a_liked_one_are():
+    assert [Item("1", kind, "When?", "At nine.", better).proposed for kind, better in (
+        ("down", ""), ("down", "At ten."), ("up", ""), ("choice", ""))] == ["", "At ten.", "At nine.", "At nine."]
 
 
 def test_many_writers_lose_nothing(here):

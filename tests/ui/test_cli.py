@@ -229,6 +229,17 @@ def test_feedback_is_listed_with_the_blind_choices(written):
     assert told["choices"]["wins"]["hybrid"]["value"] == 1 and told["lacks"] == []
 
 
+def test_what_was_said_of_a_reply_is_printed_by_whose_it_is(written):
+    here = Workspace(written)
+    record(here, Item("1", "down", "When?", "At nine.\nBless you!", "At ten.", "rag-only"))
+    record(here, Item("2", "choice", "Where?", others={"rag-only": "Here.", "hybrid": "There."}))
+    run = twofold("feedback", written)
+    assert run.returncode == 0 and run.stdout.startswith(
+        "choice: Where?\n  none of the replies was chosen\n"
+        "down: When?\n  rag-only replied: At nine.\n    Bless you!\n  a person's better reply: At ten.\n")
+    assert "1 blind choice on 1 question" in [line.strip() for line in run.stdout.splitlines()]
+
+
 def test_a_watched_folder_is_indexed_after_a_change(written):
     running = subprocess.Popen([sys.executable, "-c", HEEDS_CTRL_C, "index", str(written), "--watch"],
                                stderr=subprocess.PIPE, text=True)

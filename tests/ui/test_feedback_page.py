@@ -5,6 +5,7 @@ import pytest
 from builder import feedback
 from builder.assistant import SYSTEMS
 from builder.feedback import Item
+from builder.indexing import build_index
 from builder.votes import shuffled
 from builder.workspace import Workspace
 from tests.ui.fake_assistant import HOSTILE
@@ -54,10 +55,32 @@ def test_what_is_private_is_flagged_before_it_is_kept(app, here, pressed, kept):
     test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
     button(test, "Keep it").click().run()
     assert feedback.items(here) == []
-    assert any("an e\\-mail address" in caption.value for caption in test.caption)
+    assert flagged(test) and not told_kept(test)
     button(test, pressed).click().run()
     assert [one.better for one in feedback.items(here)] == ([kept] if kept else [])
+    assert not flagged(test) and told_kept(test) == bool(kept)
     assert not [one for one in test.button if one.label == pressed]
+
+
+def flagged(test):
+    return any("Not kept yet" in one.value and "an e\\-mail address" in one.value for one in test.caption)
+
+
+def told_kept(test):
+    return any("check: Kept." in one.value for one in test.caption)
+
+
+def test_a_kept_vote_is_not_called_kept_while_something_private_waits_nor_does_that_outlive_a_clean_reply(app, here):
+    test, key = asked(app, "How long?")
+    test.feedback(key=f"vote {key}").set_value(0).run()
+    assert told_kept(test)
+    test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
+    button(test, "Keep it").click().run()
+    assert flagged(test) and not told_kept(test)
+    test.text_area(key=f"reply {key}").set_value("Write to us.")
+    button(test, "Keep it").click().run()
+    assert not flagged(test) and told_kept(test)
+    assert [one.better for one in feedback.items(here)] == ["Write to us."]
 
 
 def test_a_question_without_an_answer_is_kept_without_what_is_private(app, here):
@@ -114,6 +137,99 @@ def test_an_accepted_reply_is_an_example_and_a_refused_one_is_nothing(app, here)
     assert Workspace(here.folder).examples[-1].question == f"Do you sell candles? {HOSTILE} 1"
     assert len(Workspace(here.folder).examples) == 6
     assert any("Nothing waits" in one.value for one in test.info)
+
+
+def test_a_reply_that_was_voted_down_must_be_rewritten_before_it_trains(app, here):
+    feedback.record(here, Item("1", "down", "Do you sell candles?", f"Yes, candles. {HOSTILE}"))
+    test = app("feedback.py")
+    assert test.text_area(key="reply 1").value == "" and "Write what" in test.text_area(key="reply 1").placeholder
+    assert f"Yes, candles. {HOSTILE}" in [one.value for one in test.text]
+    for reply, problem in (("", "the reply is empty"), (f"Yes, candles.  {HOSTILE}", "voted down")):
+        for pressed in ("example 1", "preference 1"):
+            test.text_area(key="reply 1").set_value(reply)
+            test.button(key=pressed).click().run()
+            assert len(test.error) == 1 and problem in test.error[0].value and not test.exception
+    now = Workspace(here.folder)
+    assert (len(now.examples), now.preferences, len(feedback.items(here))) == (5, [], 1)
+    test.text_area(key="reply 1").set_value("Lamps only.")
+    test.button(key="preference 1").click().run()
+    assert [(one.better.reply, one.worse) for one in Workspace(here.folder).preferences] == [
+        ("Lamps only.", f"Yes, candles. {HOSTILE}")]
+
+
+def test_the_reply_that_chat_offers_to_better_is_not_proposed_on_the_page_feedback(app, here):
+    test, key = asked(app, "How long?")
+    test.feedback(key=f"vote {key}").set_value(0).run()
+    test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
+    button(test, "Keep it").click().run()
+    test.switch_page("feedback.py").run()
+    assert test.text_area(key=f"reply {key}").value == "" and not flagged(test) and not test.exception
+
+
+def test_a_liked_reply_is_an_example_by_one_click(app, here):
+    feedback.record(here, Item("1", "up", "Do you sell candles?", "Lamps only."))
+    test = app("feedback.py")
+    assert test.text_area(key="reply 1").value == "Lamps only." and test.button(key="preference 1").disabled
+    test.button(key="example 1").click().run()
+    assert Workspace(here.folder).examples[-1].reply == "Lamps only."
+    assert [one.value for one in test.success] == ["It is an example now."]
+
+
+PRIVATE = "Card 4111 1111 1111 1111, jo@lamps.org, GB82 WEST 1234 5698 7654 32."
+WITHOUT = "Card [payment card number], [e-mail address], [IBAN]."
+
+
+@pytest.mark.parametrize(("pressed", "kept"), [("Keep it without", WITHOUT), ("Keep all of it", PRIVATE),
+                                               ("Don't keep it", None)])
+def test_what_is_private_is_flagged_before_it_becomes_an_example(app, here, pressed, kept):
+    feedback.record(here, Item("1", "down", "How do I pay?", "No idea."))
+    test = app("feedback.py")
+    test.text_area(key="reply 1").set_value(PRIVATE)
+    test.button(key="example 1").click().run()
+    assert len(Workspace(here.folder).examples) == 5 and flagged(test) and not test.success
+    button(test, pressed).click().run()
+    assert not test.exception and not flagged(test)
+    assert [one.reply for one in Workspace(here.folder).examples[5:]] == ([kept] if kept else [])
+    assert [one.value for one in test.success] == (["It is an example now."] if kept else [])
+    assert len(feedback.items(here)) == (0 if kept else 1)
+
+
+def test_what_is_private_in_the_fact_of_a_question_is_flagged_and_what_the_brand_publishes_is_not(app, here):
+    text = (here.folder / "brand.yaml").read_text()
+    (here.folder / "brand.yaml").write_text(text.replace("Not in my notes.", "Write to nell@lamps.org"))
+    for key, fact in (("1", "nell@lamps.org"), ("2", "jo@lamps.org")):
+        feedback.record(here, Item(key, "up", f"Whom do I write to, part {key} of {key}?", "That depends."))
+        test = app("feedback.py")
+        test.text_input(key=f"facts {key}").set_value(fact)
+        test.button(key=f"judging {key}").click().run()
+        assert flagged(test) == (key == "2")
+    assert [one.facts for one in Workspace(here.folder).questions] == [(("nell@lamps.org",),)]
+    button(test, "Keep it without").click().run()
+    assert Workspace(here.folder).questions[-1].facts == (("[e-mail address]",),)
+
+
+def test_what_is_flagged_and_may_then_not_be_kept_is_told_and_waits_on(app, here):
+    feedback.record(here, Item("1", "down", "How long?", "Ask [e-mail address]"))
+    test = app("feedback.py")
+    test.text_area(key="reply 1").set_value("Ask jo@lamps.org")
+    test.button(key="example 1").click().run()
+    button(test, "Keep it without").click().run()
+    assert "voted down" in test.error[0].value and flagged(test) and not test.exception
+    assert len(Workspace(here.folder).examples) == 5 and len(feedback.items(here)) == 1
+
+
+def test_what_the_documents_lack_says_that_the_assistant_may_be_at_fault_and_what_judging_by_it_means(app, here):
+    (here.folder / "documents").mkdir()
+    (here.folder / "documents" / "house.md").write_text("## Parcels\n\nParcels leave on Tuesdays by the post van.\n")
+    build_index(here, lambda name: lambda *_: None)
+    feedback.record(here, Item("1", "unanswered", "Who won the chess match?"))
+    test = app("feedback.py")
+    assert any("the assistant's fault" in one.value and "it doesn't know" in one.value for one in test.caption)
+    assert "it doesn't know" in test.button(key="lack 1").label
+    test.button(key="lack 1").click().run()
+    assert not test.exception
+    assert [(one.question, one.answerable) for one in Workspace(here.folder).questions] == [
+        ("Who won the chess match?", False)]
 
 
 def test_a_choice_becomes_a_preference_over_the_reply_that_is_named(app, here):
