@@ -16,7 +16,8 @@ LONGEST_LINE = 1_000_000
 
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
          "user": "user", "assistant": "assistant", "system": "system"}
-PAIRS = (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"), ("question", "answer"))
+PAIRS = (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"), ("question", "answer"),
+         ("question", "reply"))
 """Keys of question and reply in rows that are no list of turns."""
 
 
@@ -56,7 +57,7 @@ class Question:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Read examples: OpenAI messages, ShareGPT, Alpaca, or a CSV of prompt and reply.
+    """Read examples: OpenAI messages, ShareGPT, Alpaca, or a CSV of question and reply.
 
     UserError names the line that fits none of them. A missing or empty file is no examples.
     """
@@ -155,9 +156,10 @@ def _object(row: Any, place: str) -> dict[str, Any]:
 
 
 def _csv_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a CSV with a header, with their line numbers."""
+    """The rows of a CSV with a header, which may be in capitals, with their line numbers."""
     try:
         reader = csv.DictReader(file)
+        reader.fieldnames = [key.strip().lower() for key in reader.fieldnames or []]
         for row in reader:
             yield reader.line_num, dict(row)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -177,8 +179,9 @@ def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
             more = str(row.get("input") or "")
             user = str(row[asked] or "") + (f"\n\n{more}" if more else "")
             return [("user", user), ("assistant", str(row[answered] or ""))]
-    raise UserError(f"{place}: keys {', '.join(map(str, row)) or '(none)'} fit no known format; write "
-                    '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}')
+    raise UserError(f"{place}: keys {', '.join(map(str, row)) or '(none)'} fit no known format; call the "
+                    'two question and reply, or write {"messages": [{"role": "user", "content": "…"}, '
+                    '{"role": "assistant", "content": "…"}]}')
 
 
 def _example(row: dict[str, Any], place: str, line: int) -> Example:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from builder.release import details, names
 from builder.workspace import Watch, Workspace
 from knowledge import answerable, index
 from knowledge import fetch as fetching
-from knowledge.documents import document_files, read_documents
+from knowledge.documents import Failure, add_file, document_files, printable, read_documents
 from knowledge.encoder import Encoder
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json
@@ -95,6 +96,31 @@ def waiting(workspace: Workspace) -> list[str]:
                 touched and sha256(file.read_bytes()).hexdigest() != hashes.get(name)):
             found.append(name)
     return sorted(found + [name for name in hashes if name.startswith("documents/") and name not in there])
+
+
+def unread(workspace: Workspace) -> list[tuple[Failure, str]]:
+    """What the current index could not read and is there still; each with its file, or "" for a web page."""
+    folder = workspace.current().index
+    failed = read_json(folder / "index.json")["failed"] if folder else []
+    files = {printable(name): name for file in document_files(workspace.folder)
+             if (name := file.relative_to(workspace.folder).as_posix())}
+    return [(Failure(**one), files.get(one["document"], "")) for one in failed
+            if one["document"] in files or not one["document"].startswith("documents/")]
+
+
+def add_documents(workspace: Workspace, files: Iterable[tuple[str, bytes]],
+                  replacing: bool = False) -> tuple[int, list[str]]:
+    """Put files of a person's, each its name and content, into documents/; how many, and why not each other one."""
+    added, left = 0, []
+    for name, data in files:
+        try:
+            if not data:
+                raise UserError(f"{printable(name)[:80]}: is empty; choose a file that holds text")
+            add_file(workspace.folder, name, data, replacing)
+            added += 1
+        except UserError as error:
+            left.append(str(error))
+    return added, left
 
 
 def _learned(opened: index.Index, earlier: index.Index | None, workspace: Workspace,

@@ -29,8 +29,8 @@ def read_pdf(data: bytes) -> Converted:
         opened = pypdfium2.PdfDocument(data)
         texts = _continued(list(_pages(opened)))
         headings = _bookmarks(opened)
-    except pypdfium2.PdfiumError as error:
-        raise Unreadable(f"is damaged or locked ({error}); save it anew as a PDF without a password") from None
+    except pypdfium2.PdfiumError:
+        raise Unreadable("is damaged, locked or no PDF; save it anew as a PDF without a password") from None
     texts = [_headed(text, headings.get(number, [])).strip() for number, text in enumerate(texts)]
     starts, length = [], 0
     for text in texts:

@@ -198,28 +198,40 @@ def _onto(theirs: Sequence[Example], seen: str) -> None:
 
 
 def _importing(here: Workspace) -> None:
-    """Add the rows of a file."""
+    """Add the rows of a file; what came of it is told until another one is imported."""
     st.header("Import")
-    with st.form("import", clear_on_submit=True):
-        file = st.file_uploader("Messages, ShareGPT or Alpaca as JSONL or a JSON list, or a CSV with prompt and reply",
-                                type=[ending.removeprefix(".") for ending in IMPORTED],
-                                max_upload_size=LARGEST // 1_000_000)
-        sent = st.form_submit_button("Import", icon=":material/upload:")
-    added, left = st.session_state.pop("rows_imported", (None, []))
-    if added is not None:
+    with st.form("import"):
+        st.file_uploader("JSONL or CSV with a question and a reply each; Messages, ShareGPT and Alpaca are read too",
+                         type=[ending.removeprefix(".") for ending in IMPORTED],
+                         max_upload_size=LARGEST // 1_000_000, key=_import_key())
+        st.form_submit_button("Import", icon=":material/upload:", on_click=_import, args=(here,))
+    added, left, wrong = st.session_state.get("rows_imported", (None, [], ""))
+    if wrong:
+        fault(wrong)
+    elif added is not None:
         st.success(f"{added} rows were added at the end, {len(left)} were left out.", icon=":material/check:")
         if left:
             with st.expander("Left out"):
                 st.text("\n".join(left), width="stretch")
-    if sent and file is not None:
-        held = st.session_state
-        try:
-            held.rows_imported = import_examples(here, held.rows_seen, file.name, file.getvalue())
-        except UserError as error:
-            fault(error)
-            return
+
+
+def _import_key() -> str:
+    """What the field for a file is called until that file is imported; the next one begins empty."""
+    return f"import {st.session_state.get('rows_imports', 0)}"
+
+
+def _import(here: Workspace) -> None:
+    """Add the rows of the chosen file; a second click finds none, and changes nothing."""
+    held = st.session_state
+    file = held.get(_import_key())
+    if file is None:
+        return
+    held.rows_imports = held.get("rows_imports", 0) + 1
+    try:
+        held.rows_imported = *import_examples(here, held.rows_seen, file.name, file.getvalue()), ""
         _onto(*open_examples(here))
-        st.rerun()
+    except UserError as error:
+        held.rows_imported = None, [], str(error)
 
 
 def _accept(one: Concern) -> None:

@@ -1,6 +1,7 @@
-"""The audit on the page: run once for the files as they are, and its findings as cards to accept or refuse."""
+"""The audit on the page: run once for the files as they are, and its findings as cards to mend or keep."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from ui.show import fault, plain
 
 CARDS = 20  # findings that are drawn
 SHOWN = 80  # characters of a row's question
+MENDS = {"left out": "Delete the example", "changed": "Mask the private part"}
+LINE = re.compile(r"(?:examples\.(?:jsonl|csv):|(?<=same as )line |(?<=” against )line )(\d+)")
+"""An example's line in the file, as the findings' messages name it."""
 SEVERITIES: dict[str, tuple[Literal["red", "orange", "blue"], str]] = {
     "error": ("red", ":material/error:"), "warning": ("orange", ":material/warning:"),
     "note": ("blue", ":material/info:")}
@@ -44,15 +48,14 @@ def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, in
         _ask(here, files)
         return
     if not found:
-        st.caption(":material/check: Nothing is wrong that was not accepted or refused.")
+        st.caption(":material/check: Nothing is wrong that was not mended or kept.")
     for one in found[:CARDS]:
         with _card(one, places):
             if one.action and one.example:
-                told = "Leaves the row out" if one.action == "left out" else "Masks what is private"
-                st.button("Accept", icon=":material/check:", key=f"accept {one.key}", on_click=accept, args=(one,),
-                          help=f"{told}; it counts once you save.")
-            st.button("Refuse", icon=":material/close:", key=f"refuse {one.key}", on_click=refuse,
-                      args=(here, one.key), help="Not shown again while the row is as it is.")
+                st.button(MENDS[one.action], icon=":material/check:", key=f"accept {one.key}", on_click=accept,
+                          args=(one,), help="It counts once you save.")
+            st.button("Keep it", icon=":material/close:", key=f"refuse {one.key}", on_click=refuse,
+                      args=(here, one.key), help="Changes nothing; not shown again while the row is as it is.")
     if len(found) > CARDS:
         st.caption(f"{len(found) - CARDS} more wait below these.")
     hidden = refused(here)
@@ -75,7 +78,7 @@ def _ask(here: Workspace, files: str) -> None:
 
 def _hidden(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int]) -> None:
     """The findings that were refused, and the way back."""
-    if found and st.toggle(f"Show refused findings ({len(found)})", key="refused"):
+    if found and st.toggle(f"Show kept findings ({len(found)})", key="refused"):
         for one in found[:CARDS]:
             with _card(one, places):
                 st.button("Show again", icon=":material/undo:", key=f"again {one.key}", on_click=take_back,
@@ -102,13 +105,20 @@ def _card(one: Concern, places: Mapping[Example, int]) -> st.delta_generator.Del
     """One finding; where its buttons go."""
     finding = one.finding
     colour, icon = SEVERITIES[finding.severity]
-    place = finding.place
+    place, message = finding.place, finding.message
     if one.example and one.example in places:
+        message = _by_row(message, places)
         other = f" · {finding.place}" if finding.line != one.example.line else ""  # a leak is a question's, too
         place = f"row {places[one.example]}: {one.example.question[:SHOWN]}{other}"
     box = st.container(border=True)
     with box.container(horizontal=True):
         st.badge(plain(finding.kind), icon=icon, color=colour)
         st.caption(f"{plain(place)} · {plain(finding.cost)}")
-    box.text(f"{finding.message}; {finding.next}", width="stretch")
+    box.text(f"{message}; {finding.next}", width="stretch")
     return box.container(horizontal=True)
+
+
+def _by_row(message: str, places: Mapping[Example, int]) -> str:
+    """The message with the page's rows for the file's lines, which are others once a row was deleted."""
+    rows = {example.line: row for example, row in places.items()}
+    return LINE.sub(lambda one: f"row {rows[int(one[1])]}" if int(one[1]) in rows else "a deleted row", message)

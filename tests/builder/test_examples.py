@@ -16,6 +16,7 @@ TURNS = [{"role": "system", "content": "s"},
     {"conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Yo!"}]},
     {"instruction": "Hi?", "input": "", "output": "Yo!"},
     {"prompt": "Hi?", "completion": "Yo!"},
+    {"question": "Hi?", "reply": "Yo!"},
 ])
 def test_each_known_format_gives_the_same_example(tmp_path, row):
     (tmp_path / "e.jsonl").write_text("\n" + json.dumps(row) + "\n")
@@ -23,8 +24,9 @@ def test_each_known_format_gives_the_same_example(tmp_path, row):
     assert (example.question, example.reply, example.history, example.line) == ("Hi?", "Yo!", (), 2)
 
 
-def test_a_table_is_read(tmp_path):
-    (tmp_path / "e.csv").write_text('prompt,reply\n"Hi,\nyou?",Yo!\n')
+@pytest.mark.parametrize("head", ["prompt,reply", "question,reply", "Question, Reply"])
+def test_a_table_is_read(tmp_path, head):
+    (tmp_path / "e.csv").write_text(f'{head}\n"Hi,\nyou?",Yo!\n')
     [example] = read_examples(tmp_path / "e.csv")
     assert (example.question, example.reply) == ("Hi,\nyou?", "Yo!")
 
@@ -32,7 +34,7 @@ def test_a_table_is_read(tmp_path):
 @pytest.mark.parametrize("text, expected", [
     ('{"messages": [', ":1: broken JSON"),
     ('{"prompt": "a", "reply": "\\ud83d"}', ":1: broken JSON (holds half a character)"),
-    ('\n{"text": "x"}', ":2: keys text fit no known format"),
+    ('\n{"text": "x"}', ":2: keys text fit no known format; call the two question and reply"),
     ("[1]", ":1: not a JSON object"),
     ('{"messages": [{"role": "user", "content": "Hi"}]}', ":1: a conversation is user and assistant in turn"),
     ('{"prompt": "Hi", "reply": " "}', ":1: a turn is empty"),

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st_
 from streamlit.testing.v1 import AppTest
 
-from builder.indexing import waiting
+from builder.indexing import build_index, unread, waiting
+from builder.progress import recorded
 from builder.workspace import WATCHING, Workspace
 from knowledge.documents import FORMATS, LARGEST, add_file, read_documents, remove_file
 from knowledge.errors import UserError
-from knowledge.files import holder, read_json, write_json
+from knowledge.files import holder, read_json, silent, write_json
 from tests.conftest import until
 from ui.work import stop
 
@@ -24,11 +25,14 @@ APP = Path(__file__).parents[2] / "ui" / "app.py"
 
 
 @pytest.fixture
-def page(copied, monkeypatch):
+def page(written, monkeypatch):
+    """Opens the page on a workspace of which nothing is built; `index` makes its index first."""
     st.cache_resource.clear()
-    monkeypatch.setattr(sys, "argv", ["app.py", str(copied.folder)])
+    monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
 
-    def opened():
+    def opened(index=False):
+        if index:
+            build_index(Workspace(written), lambda _: silent)
         test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("documents.py").run()
         assert not test.exception
         return test
@@ -36,12 +40,16 @@ def page(copied, monkeypatch):
     return opened
 
 
+def button(test, label):
+    return next(one for one in test.button if one.label == label)
+
+
 def said(test):
     return "\n".join(one.value for kind in (test.caption, test.text, test.error, test.markdown) for one in kind)
 
 
 def test_documents_and_their_passages_are_shown_and_searched(page):
-    test = page()
+    test = page(index=True)
     assert "1 document in 10 passages." in said(test)
     assert "Everything in documents/ is indexed as it is." in said(test)
     assert list(test.dataframe[0].value["document"]) == ["documents/house.md"]
@@ -54,25 +62,84 @@ def test_documents_and_their_passages_are_shown_and_searched(page):
     assert "so it would abstain" in said(test)
 
 
-def test_what_could_not_be_read_is_told_with_its_reason_as_text(page, copied):
-    place = copied.current().index / "index.json"
-    nasty = {"document": "documents/![x](https://evil.example/p.png).md", "reason": "<b>broken</b>"}
-    write_json(place, read_json(place) | {"failed": [nasty]})
+def test_what_could_not_be_read_is_told_with_its_reason_as_text(page, written):
+    nasty = {"document": "documents/![x](https:evil.example).md", "reason": "<b>broken</b>"}
+    (written / nasty["document"]).write_text("# Text")
+    index = page(index=True) and Workspace(written).current().index / "index.json"
+    write_json(index, read_json(index) | {"failed": [nasty]})
     test = page()
     told = "\n".join(one.value for kind in (test.caption, test.error, test.markdown) for one in kind)
     assert "broken" in told and "<b>" not in told and "![x](https" not in told
 
 
-def test_a_document_is_taken_out_and_can_be_had_back(page, copied):
-    text = (copied.folder / "documents" / "house.md").read_text()
+def test_what_could_not_be_read_is_counted_and_can_be_taken_out(page, written):
+    for name, data in (("broken.pdf", b"%PDF-1.7 no more"), ("void.md", b"\n")):
+        (written / "documents" / name).write_bytes(data)
+    test = page(index=True)
+    assert "is indexed as it is, but 2 documents that could not be read (named below)." in said(test)
+    assert len(test.error) == 2 and all("documents/" in one.value.replace("\\", "") for one in test.error)
+    test = button(test, "Take this document out").click().run()
+    assert not test.exception and len(test.error) == 1 and "void" in test.error[0].value
+    assert [file.name.endswith("-broken.pdf") for file in (written / ".twofold" / "removed").iterdir()] == [True]
+    assert [file for _, file in unread(Workspace(written))] == ["documents/void.md"]
+
+
+def test_a_list_of_addresses_that_fails_in_several_lines_is_taken_out_by_one_button(page, written):
+    (written / "documents" / "pages.urls").write_text("no address\nhttps://lamps.example/a\nneither is this\n")
+    test = page(index=True)
+    assert len(test.error) == 3 and "but 2 documents that could not be read" in said(test)
+    test = button(test, "Take this document out").click().run()
+    assert not test.exception and "pages" not in "".join(one.value for one in test.error)
+
+
+def test_nothing_to_index_is_said_and_a_file_that_was_never_indexed_is_taken_out(page, written):
     test = page()
+    assert "Not indexed as they are: documents/house.md" in said(test) and not button(test, "Index").disabled
+    test = test.selectbox(key="lying").select("documents/house.md").run()
+    test = button(test, "Take this document out").click().run()
+    assert "There is nothing to index: add documents above." in said(test) and button(test, "Index").disabled
+    assert "is indexed as it is" not in said(test) and not list((written / "documents").iterdir())
+
+
+def test_a_greyed_index_says_why(page, written):
+    with recorded(lambda _: silent, Workspace(written)) as watch:
+        watch("train")
+        test = page()
+        assert button(test, "Index").disabled and "Index is greyed while a build or an index runs" in said(test)
+    test = test.run()
+    assert not button(test, "Index").disabled and "greyed" not in said(test)
+
+
+def test_files_are_added_by_the_first_click_and_a_second_one_changes_nothing(page, written):
+    test = page()
+    test.file_uploader[0].set_value([("new.md", b"# New", "text/markdown"), ("void.md", b"", "text/markdown"),
+                                     ("house.md", b"# Other", "text/markdown")])
+    test = button(button(test, "Add").click().run(), "Add").click().run().run()
+    told = said(test).replace("\\", "")
+    assert not test.exception and "1 of 3 files added. Index them" in told
+    assert "void.md: is empty; choose a file that holds text" in told and "house.md: is there already" in told
+    assert sorted(file.name for file in (written / "documents").iterdir()) == ["house.md", "new.md"]
+    test.file_uploader[0].set_value([("house.md", b"# Other", "text/markdown")])
+    test.checkbox[0].check()
+    test = button(test, "Add").click().run()
+    assert "1 of 1 files added." in said(test) and not test.error and not test.checkbox[0].value
+    assert (written / "documents" / "house.md").read_text() == "# Other"
+
+
+def test_a_document_is_taken_out_and_can_be_had_back(page, written):
+    text = (written / "documents" / "house.md").read_text()
+    (written / "documents" / "cats.md").write_text("# Cats\n\nThe cat of the house is called Ember.\n")
+    test = page(index=True)
     test.selectbox(key="document").select("documents/house.md").run()
-    next(one for one in test.button if one.label == "Take this document out").click().run()
+    button(test, "Take this document out").click().run()
     assert not test.exception and "Not indexed as they are: documents/house.md" in said(test)
-    kept, = (copied.folder / ".twofold" / "removed").iterdir()
+    kept, = (written / ".twofold" / "removed").iterdir()
     assert kept.name.endswith("-house.md") and kept.read_text() == text
     with pytest.raises(UserError, match="no file of this assistant"):
-        remove_file(copied.folder, "documents/../brand.yaml")
+        remove_file(written, "documents/../brand.yaml")
+    remove_file(written, "documents/cats.md")
+    told = said(test.run())
+    assert "add documents above. What was indexed before answers until then." in told and "is indexed as it" not in told
 
 
 def test_what_is_new_changed_or_gone_waits_to_be_indexed(written):

@@ -200,6 +200,17 @@ def test_a_file_is_imported_and_what_was_left_out_is_said(page, folder):
     assert kept(folder)[3:] == [("Where to?", "Here."), ("New?", "Yes.")]  # mine still waits to be saved
 
 
+def test_a_second_click_changes_nothing_and_what_came_of_the_first_stays_told(page, folder):
+    test = page()
+    test.file_uploader[0].set_value(("more.csv", b"question,reply\nNew?,Yes.\n", "text/csv"))
+    test = press(press(test, "Import"), "Import")  # the second finds the field empty
+    assert "1 rows were added at the end, 0 were left out" in said(test.run())
+    assert kept(folder)[4:] == [("New?", "Yes.")] and list(table(test)["reply"])[4:] == ["Yes."]
+    test.file_uploader[0].set_value(("worse.csv", b"who,what\n1,2\n", "text/csv"))
+    test = press(test, "Import")
+    assert "keys who, what fit no known format" in said(test.run()) and "were added" not in said(test)
+
+
 def test_a_broken_file_adds_nothing(page, folder):
     before = lines(folder)
     test = page()
@@ -213,9 +224,13 @@ def test_findings_stand_beside_their_rows_and_are_accepted(page, folder, audit):
     test = press(typed(page(), {0: {"reply": "Typed before."}}), "Audit")
     assert list(table(test)["findings"]) == ["", "duplicate example", "personal data", "leak; off-brand reply"]
     assert table(test)["reply"][0] == "Typed before."
-    assert len(button(test, "Accept", 0)) == 1 and len([one for one in test.button if one.label == "Accept"]) == 3
-    test = press(press(press(test, "Accept"), "Accept"), "Accept")
-    assert not button(test, "Accept") and lines(folder) == before
+    assert len([one for one in test.button if one.label == "Delete the example"]) == 2
+    test = press(test, "Delete the example", 1)  # of the copy; the dearest comes first
+    assert "row 3: Where to? · questions.jsonl:1" in said(test) and "asks what row 3 trains on" in said(test)
+    assert "examples.jsonl:4" not in said(test)
+    test = press(press(test, "Mask the private part"), "Delete the example")
+    assert not button(test, "Delete the example") and not button(test, "Mask the private part")
+    assert lines(folder) == before
     assert "row 2" not in said(test) and "few questions" in "\n".join(one.value for one in test.markdown)
     press(test, "Save")
     assert kept(folder) == [("Why?", "Typed before."), ("Ring me on [telephone number]", "We will.")]
@@ -229,15 +244,15 @@ def test_only_rows_with_findings_are_shown_on_demand(page, audit):
 
 
 def test_a_refused_finding_is_remembered_and_can_be_shown_again(page, folder, audit):
-    test = press(press(page(), "Audit"), "Refuse", 2)
-    assert "says the same as line 1" not in said(test) and len(refused(Workspace(folder))) == 1
+    test = press(press(page(), "Audit"), "Keep it", 2)
+    assert "says the same as row 1" not in said(test) and len(refused(Workspace(folder))) == 1
     assert table(test)["findings"][1] == ""
     test = press(page(), "Audit")
-    assert "says the same as line 1" not in said(test)
+    assert "says the same as row 1" not in said(test)
     test = test.toggle(key="refused").set_value(True).run()
-    assert test.toggle(key="refused").label == "Show refused findings (1)" and "says the same as line 1" in said(test)
+    assert test.toggle(key="refused").label == "Show kept findings (1)" and "says the same as row 1" in said(test)
     test = press(test, "Show again")
-    assert refused(Workspace(folder)) == set() and len([one for one in test.button if one.label == "Refuse"]) == 5
+    assert refused(Workspace(folder)) == set() and len([one for one in test.button if one.label == "Keep it"]) == 5
 
 
 def test_text_of_rows_and_findings_is_shown_as_text(page, folder, audit):
