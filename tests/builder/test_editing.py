@@ -311,7 +311,8 @@ FORMATS = {"a.jsonl": '{"prompt": "One?", "completion": "1"}\n{"instruction": "T
            "a.JSON": '[{"prompt": "One?", "completion": "1"}, {"conversations": [{"from": "human", "value": "Two?"}, '
                      '{"from": "gpt", "value": "2"}]}]',
            "lines.json": '{"prompt": "One?", "reply": "1"}\n{"question": "Two?", "answer": "2"}',
-           "a.csv": "\ufeffprompt,reply\r\nOne?,1\r\nTwo?,2\r\n"}
+           "a.csv": "\ufeffprompt,reply\r\nOne?,1\r\nTwo?,2\r\n",
+           "table.csv": "Question,Reply\r\nOne?,1\r\nTwo?,2\r\n"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
