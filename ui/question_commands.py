@@ -11,6 +11,7 @@ from ui.build_commands import Folder, Json, print_json
 
 if TYPE_CHECKING:
     from builder.drafts import Draft
+    from builder.feedback import Item
 
 
 def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
@@ -19,7 +20,7 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
                   "--from", help="Take those of a promptfoo configuration or of inspect samples instead.")] = None,
               as_json: Json = False) -> None:
     """Draft questions from the documents; each counts only once you have accepted it."""
-    from builder.drafts import accept, draft, refuse
+    from builder.drafts import EXHAUSTED, accept, draft, refuse
     from builder.pipeline import base_replies
     from knowledge.errors import UserError
     from ui.terminal import say, show
@@ -49,7 +50,7 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
         elif answer.startswith("r"):
             refuse(workspace, one)
     if not drafts:
-        show("nothing left to draft: every sentence with an amount, a time or a date is asked for, or was refused")
+        show(f"nothing left to draft. {EXHAUSTED}")
     say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
 
 
@@ -72,15 +73,31 @@ def feedback(folder: Folder, as_json: Json = False) -> None:
             "lacks": [asdict(one) for one in missing]})
         return
     for one in waiting:
-        show(f"{one.kind}: {one.question}\n  {one.system or 'none'}: {one.better or one.reply}")
+        show("\n".join(_said(one)))
     if found.choices:
-        table(f"{found.choices} blind choices on {found.questions} questions", ["system", "won", "95 % interval"],
+        table(f"{_counted(found.choices, 'blind choice')} on {_counted(found.questions, 'question')}",
+              ["system", "won", "95 % interval"],
               [[name, f"{won.value:.0%}", "–" if won.low is None else f"{won.low:.0%} to {won.high:.0%}"]
                for name, won in found.wins.items()])
         show("\n".join(half.said for half in found.halves))
     for lack in missing:
-        show(f"asked {len(lack.items)} times, and the documents don't say: {lack.question}")
+        show(f"asked {_counted(len(lack.items), 'time')}, and the documents don't say: {lack.question}")
     say(f"{len(waiting)} to be decided on, on the app's page Feedback")
+
+
+def _said(one: "Item") -> list[str]:
+    """A question with what was said to it, each named for what it is; later lines of a reply are set in deeper."""
+    who = one.system or "the assistant"
+    named = [(f"{who}, chosen blind" if one.kind == "choice" else f"{who} replied", one.reply),
+             ("a person's better reply", one.better)]
+    lines = [f"{one.kind}: {one.question}", *(f"  {name}: {text}" for name, text in named if text)]
+    if one.kind == "choice" and not one.reply:
+        lines.append("  none of the replies was chosen")
+    return ["\n    ".join(line.splitlines()) for line in lines]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:

@@ -34,7 +34,7 @@ _N = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _W = "|".join(sorted(map(re.escape, _WORDS), key=len, reverse=True))
 _ANY = rf"(?:{_N}|\b(?:{_W})\b)"
 _UNIT = "|".join(_UNITS.values())
-_MONEY = re.compile(rf"([£€$]) ?({_N})")
+_MONEY = re.compile(rf"([£€$]) ?({_N})|(?<![\w.,:£€$])({_N}) ?([£€$])(?! ?\d)")
 _AMOUNT = re.compile(rf"(?<![\w.,:])(?<!hundred )(?<!hundred and )(?<!thousand )({_ANY})"
                      rf"(?: ?(?:to|or|and|-|–) ?({_ANY}))?[ -]?(%|(?:(?:working|business|full|whole|"
                      rf"more|calendar|clear|extra) )?(?:{_UNIT})\b)(?: ({_ANY})(?! ?(?:{_UNIT})\b))?")
@@ -110,7 +110,7 @@ def _clock(text: str) -> Iterator[tuple[Quantity, int, int]]:
 
 def _money(text: str) -> Iterator[tuple[Quantity, int, int]]:
     for match in _MONEY.finditer(text):
-        yield (_SIGNS[match[1]], _written(_number(match[2]))), *match.span()
+        yield (_SIGNS[match[1] or match[4]], _written(_number(match[2] or match[3]))), *match.span()
 
 
 def _amounts(text: str) -> Iterator[tuple[Quantity, int, int]]:

@@ -54,6 +54,7 @@ def test_what_the_brand_makes_public_is_not_private():
 
 @pytest.mark.parametrize(("text", "wanted"), [
     ("£7.90 or one pound sixty", {("pound", "7.9"), ("pound", "1.6")}),
+    ("7.50 € or 13.20€, £14.60 £2", {("euro", "7.5"), ("euro", "13.2"), ("pound", "14.6"), ("pound", "2")}),
     ("half past nine to a quarter to six", {("clock", "9:30"), ("clock", "5:45")}),
     ("5.15pm, 17:15, ten past five, eight o'clock", {("clock", "5:15"), ("clock", "5:10"), ("clock", "8:00")}),
     ("three to five working days", {("day", "3"), ("day", "5")}), ("Friday to Sunday", {

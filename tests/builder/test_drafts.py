@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.drafts import Draft, accept, draft, refuse
+from builder.drafts import Draft, accept, append_question, draft, import_questions, refuse
 from builder.examples import read_questions
 from builder.scoring import places
 from builder.workspace import Workspace
@@ -88,6 +88,73 @@ def test_a_question_like_a_training_example_is_never_accepted(lamps):
     with pytest.raises(UserError, match="like the example on line 1") as caught:
         accept(Workspace(lamps), Draft("What does a shade cost?", "", (("£1",),), "documents/lamps.md", 3, "g"))
     assert "\n" not in str(caught.value) and not (lamps / "questions.jsonl").exists()
+
+
+def test_a_question_whose_answer_training_sees_is_neither_drafted_nor_accepted(lamps):
+    every = draft(Workspace(lamps), 20)
+    (one,) = [one for one in every if "shade" in one.question]
+    rows = [{"prompt": "What would the fitting of something new come to?", "reply": "Bright! £14.60, shade and all."},
+            {"prompt": "Will that hold?", "reply": "At our prices it holds for five days."}]
+    (lamps / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert draft(Workspace(lamps), 20) == [other for other in every if other != one]
+    with pytest.raises(UserError, match="asks for “£14.60”, which the example on line 1 trains on") as caught:
+        accept(Workspace(lamps), one)
+    assert "\n" not in str(caught.value) and not (lamps / "questions.jsonl").exists()
+    accept(Workspace(lamps), one.edited("", "£14.61"))  # another fact is no leak
+    with pytest.raises(UserError, match="is there already"):
+        accept(Workspace(lamps), one.edited(one.question.upper(), "£14.61"))
+
+
+def test_a_lists_markers_are_no_part_of_its_sentences(lamps):
+    text = ("- A jar of lime honey weighs 500 g in all.\n* The beeswax candle burns\n  for nine hours.\n"
+            "1. A guided tour takes two hours each.\n\n12) + A comb costs £3 in the shop.\n")
+    (lamps / "documents" / "lamps.md").write_text(text)
+    made = draft(Workspace(lamps), 20)
+    assert {one.question for one in made} == {
+        "A jar of lime honey weighs what weight in all?", "The beeswax candle burns for how long?",
+        "A guided tour takes how long each?", "A comb costs how much in the shop?"}
+    for one in made:
+        assert " ".join(text[one.offset:].split()).startswith(one.answer)
+
+
+def test_a_question_of_ones_own_can_be_judged_or_is_refused(lamps):
+    append_question(Workspace(lamps), " Who mends? ", "Ann | Ann Lee", True)
+    append_question(Workspace(lamps), "Who won the chess match?", " ", False)
+    kept = (lamps / "questions.jsonl").read_text()
+    one, other = read_questions(lamps / "questions.jsonl")
+    assert (one.question, one.facts, one.answerable) == ("Who mends?", (("Ann", "Ann Lee"),), True)
+    assert (other.facts, other.answerable) == ((), False)
+    for question, fact, answerable, why in [
+            ("", "Ann", True, "is empty"), ("Who is he?", " | ", True, "must hold something"),
+            ("Who is he?", "Ann", False, "no right reply"), ("who mends?", "Bea", True, "is there already"),
+            ("Who is \ud83d?", "Ann", True, "half a character")]:
+        with pytest.raises(UserError, match=why) as caught:
+            append_question(Workspace(lamps), question, fact, answerable)
+        assert "\n" not in str(caught.value) and (lamps / "questions.jsonl").read_text() == kept
+
+
+@pytest.mark.parametrize(("name", "data", "asked"), [
+    ("more.jsonl", b'\xef\xbb\xbf{"question": "One?"}\r\n\n{"question": "Two?", "group": "g", "offset": 0}\n', "Two?"),
+    ("samples.JSONL", b'{"input": "One?", "target": "1"}\n{"input": "Two?", "target": ["2", "two"]}', "Two?"),
+    ("config.yaml", b"tests:\n- vars: {question: One?}\n- vars: {question: Two?}\n", "Two?")])
+def test_a_files_questions_are_imported(lamps, name, data, asked):
+    assert import_questions(Workspace(lamps), name, data) == (2, [])
+    made = read_questions(lamps / "questions.jsonl")
+    assert [one.question for one in made] == ["One?", asked] and made[0].group == "line 1"
+    added, left = import_questions(Workspace(lamps), name, data)
+    assert added == 0 and left == ["One?: is there already", "Two?: is there already"]
+
+
+@pytest.mark.parametrize(("name", "data", "why"), [
+    ("a.jsonl", b'{"question": "One?"}\n{"question": ""}', "a.jsonl:2: question is missing"),
+    ("a.jsonl", b"\xff\xfe", "a.jsonl: not UTF-8"), ("a.json", b"[]", "a.json: holds no questions"),
+    ("a.yaml", b"tests: [{vars: {question: One?}, metadata: {answer: 2024-01-01}}]", "a.yaml, question 1: holds"),
+    ("a.yml", b"a: [", "a.yml:1: can't be understood")])
+def test_a_broken_file_adds_nothing_and_is_named_as_the_person_knows_it(lamps, name, data, why):
+    with pytest.raises(UserError) as caught:
+        import_questions(Workspace(lamps), name, data)
+    assert str(caught.value).startswith(why) and "\n" not in str(caught.value)
+    assert not (lamps / "questions.jsonl").exists()
 
 
 @pytest.mark.parametrize(("reply", "kept"), [
