@@ -181,10 +181,11 @@ def _runs(text: str, span: Span, count: Count, most: int) -> Iterator[Span]:
     start, last, used = span[0], span[0], 0
     for word in _WORD.finditer(text, *span):
         for first, end, tokens in _letters(text, word.span(), count, most):
-            if last > start and used + tokens > most:
+            between = count(text[last:first]) if last > start else 0
+            if last > start and used + between + tokens > most:
                 yield start, last
-                start, used = first, 0
-            last, used = end, used + tokens
+                start, used, between = first, 0, 0
+            last, used = end, used + between + tokens
     if last > start:
         yield start, last
 

@@ -1,6 +1,6 @@
 import re
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from knowledge.documents import Document
@@ -82,6 +82,7 @@ def test_a_list_is_cut_between_its_items():
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab .?!\n#-`|é", max_size=600), st.integers(5, 40), st.integers(20, 60))
+@example("????????????????`    ?", 18, 20)
 def test_no_passage_is_longer_than_the_encoder_reads(text, most, limit):
     letters = len  # the strictest count: every letter is a token
     passages = split(Document("documents/x.md", text, (), ""), letters, most, limit)
