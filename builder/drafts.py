@@ -76,7 +76,7 @@ class Draft:
 
     def edited(self, question: str, fact: str) -> "Draft":
         """As a person left it, the fact's spellings apart by |; what is empty stays as it was drafted."""
-        return replace(self, question=question.strip() or self.question, facts=_facts(fact) or self.facts)
+        return replace(self, question=question.strip() or self.question, facts=facts_of(fact) or self.facts)
 
 
 def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> list[Draft]:
@@ -116,7 +116,7 @@ def append_question(workspace: Workspace, question: str, fact: str, answerable: 
 
     One that the documents answer needs a fact, or nothing could judge a reply; one that they don't answer has none.
     """
-    facts = _facts(fact)
+    facts = facts_of(fact)
     if not question.strip():
         raise UserError("the question is empty; write one")
     if answerable != bool(facts):
@@ -251,7 +251,7 @@ def _asked(sentence: str, found: tuple[Quantity, int, int], passage: Passage, of
                  passage.heading or passage.document)
 
 
-def _facts(said: str) -> tuple[tuple[str, ...], ...]:
+def facts_of(said: str) -> tuple[tuple[str, ...], ...]:
     """The one fact that a person wrote, its spellings apart by |; none where nothing is written."""
     spellings = tuple(spelling.strip() for spelling in said.split("|") if spelling.strip())
     return (spellings,) if spellings else ()

@@ -10,7 +10,7 @@ from typing import Literal
 
 from builder.audit.private import masked, private
 from builder.brand import Brand
-from builder.drafts import add
+from builder.drafts import add, facts_of
 from builder.editing import append_example, append_preference
 from builder.workspace import Workspace
 from knowledge.encoder import Encoder
@@ -154,8 +154,7 @@ def as_question(workspace: Workspace, item: Item, question: str, answer: str, fa
     """Make a question that judges of it; UserError, and it stays open, where training sees one like it."""
     check_reply(item, answer)
     row = {"question": question.strip(), "answer": answer.strip(), "answerable": answerable,
-           "facts": [[spelling.strip() for spelling in fact.split("|") if spelling.strip()] for fact in facts
-                     if fact.strip()]}
+           "facts": [spellings for fact in facts for spellings in facts_of(fact)]}
     _, left = add(workspace, [row], "feedback")
     if left:
         raise UserError(f"{left[0]}; ask something else, or refuse it")

@@ -8,7 +8,7 @@ import streamlit as st
 from builder.indexing import add_documents, unread, waiting
 from builder.progress import read_progress
 from builder.workspace import WATCHING, Workspace
-from knowledge.documents import FORMATS, LARGEST, document_files, printable, remove_file
+from knowledge.documents import FORMATS, LARGEST, Failure, document_files, printable, remove_file
 from knowledge.files import holder
 from knowledge.retriever import Retriever
 from ui.session import searching, workspace
@@ -27,7 +27,8 @@ def page() -> None:
     st.title("Documents")
     _upload(here)
     _working(here)
-    _waiting(here)
+    failed = unread(here)
+    _waiting(here, failed)
     _watching(here)
     retriever = searching()
     if retriever is None:
@@ -35,7 +36,7 @@ def page() -> None:
         return
     _searched(retriever)
     _listed(retriever)
-    _unread(here)
+    _unread(here, failed)
     _passages(here, retriever)
 
 
@@ -88,7 +89,7 @@ def _working(here: Workspace) -> None:
         fault(wrong)
 
 
-def _waiting(here: Workspace) -> None:
+def _waiting(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
     """The documents that are not indexed as they are, and the button that does it."""
     names, there, held = waiting(here), document_files(here.folder), st.session_state
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -99,7 +100,7 @@ def _waiting(here: Workspace) -> None:
             held.pop("added", None)
             st.rerun()
         if there:
-            st.text(_stands(names, len({one.document for one, _ in unread(here)})))
+            st.text(_stands(names, len({one.document for one, _ in failed})))
         else:
             st.text("There is nothing to index: add documents above." + (
                 " What was indexed before answers until then." if names else ""))
@@ -151,10 +152,10 @@ def _listed(retriever: Retriever) -> None:
                  hide_index=True, width="stretch")
 
 
-def _unread(here: Workspace) -> None:
+def _unread(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
     """What could not be read and why, and beside each file the button that takes it out."""
     drawn = {""}  # a list of addresses may fail in several lines
-    for one, file in unread(here):
+    for one, file in failed:
         with st.container(horizontal=True, vertical_alignment="center"):
             fault(f"{one.document}: {one.reason}")
             if file not in drawn:
