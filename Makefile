@@ -35,19 +35,19 @@ check: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python -W ignore::FutureWarning bench.py
+	$(BIN)/python -W ignore::FutureWarning -m benchmarks.engines
 
 # DIR=FOLDER names a built workspace, else the demo's is built.
 bench-app: .venv/installed browser
-	$(BIN)/python bench_app.py $(or $(DIR),demo)
+	$(BIN)/python -m benchmarks.app $(or $(DIR),demo)
 
 # The README's pictures, of the demo or of DIR=FOLDER.
 screenshots: .venv/installed browser
 	$(BIN)/python -m tests.ui.screenshots $(or $(DIR),demo)
 
 bench-training: .venv/installed
-	$(BIN)/python -W ignore::FutureWarning bench_training.py
+	$(BIN)/python -W ignore::FutureWarning -m benchmarks.training
 
 # DATA="FOLDER …" names further workspaces.
 bench-papers: .venv/installed
-	DATA="$(DATA)" $(BIN)/python -W ignore::FutureWarning bench_papers.py
+	DATA="$(DATA)" $(BIN)/python -W ignore::FutureWarning -m benchmarks.papers

@@ -184,3 +184,10 @@ def holder(path: Path) -> int | None:
         except OSError:  # held, so the number is the holder's own
             return number
     return None
+
+
+def home() -> Path:
+    """The cache folder: $TWOFOLD_HOME, else `twofold` in the user's cache folder."""
+    if chosen := os.environ.get("TWOFOLD_HOME"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twofold"

@@ -74,11 +74,11 @@ def written(tmp_path):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The workspace after `twofold build`; tests must not change it."""
-    from builder import pipeline
-    from builder.workspace import Workspace
+    from builder.pipeline import stages
+    from builder.workspace.folder import Workspace
 
     workspace = Workspace(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
-    for _ in pipeline.build(workspace, lambda name: lambda *_: None):
+    for _ in stages.build(workspace, lambda name: lambda *_: None):
         pass
     return workspace
 
@@ -86,7 +86,7 @@ def built(tmp_path_factory):
 @pytest.fixture
 def copied(built, tmp_path):
     """A copy of the built workspace, to be changed."""
-    from builder.workspace import Workspace
+    from builder.workspace.folder import Workspace
 
     shutil.copytree(built.folder, tmp_path / "copied")
     return Workspace(tmp_path / "copied")

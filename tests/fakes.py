@@ -3,10 +3,10 @@
 import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
-from knowledge.encoder import source
 from knowledge.files import hash_bytes
-from knowledge.late_interaction import Tokens, rounded
-from knowledge.words import stems
+from knowledge.search.encoder import source
+from knowledge.search.late_interaction import Tokens, rounded
+from knowledge.text.words import stems
 
 LIMIT = 64
 """Tokens that the cross-encoders here read."""

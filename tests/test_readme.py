@@ -3,8 +3,8 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from builder.brand import Brand
-from ui.cli import app
+from builder.workspace.brand import Brand
+from ui.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

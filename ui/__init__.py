@@ -1,1 +1,4 @@
-"""The front doors: they parse and draw; they decide nothing."""
+"""The front doors: the Streamlit app, the command line, the HTTP API. They parse and draw; they decide nothing.
+
+Read first: `app.py` and `cli/main.py`.
+"""

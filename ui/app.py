@@ -3,12 +3,12 @@
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from builder.workspace import Workspace
+from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from ui.frame import dress
-from ui.session import chosen
-from ui.show import fault, plain
-from ui.sign_in import admitted, greet
+from ui.parts.frame import dress
+from ui.parts.session import chosen
+from ui.parts.show import fault, plain
+from ui.parts.sign_in import admitted, greet
 
 # Sections of the menu, and the files in them; the first is the page that opens.
 PAGES = {"": ("home", "chat", "compare"), "Make": ("brand", "examples", "documents", "build"),
@@ -41,7 +41,7 @@ def main() -> None:
 
 def _menu() -> dict[str, list[Page]]:
     # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
-    return {section: [st.Page(f"{name}.py", title=name.capitalize(), default=name == "home") for name in names]
+    return {section: [st.Page(f"pages/{name}.py", title=name.capitalize(), default=name == "home") for name in names]
             for section, names in PAGES.items()}
 
 

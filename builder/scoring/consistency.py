@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import comb
 
-from builder.scoring import Score
+from builder.scoring.text import Score
 
 TRIES = 3
 """Replies to a question that must all be right; fewer where there are fewer."""

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from builder.examples import Question
-from builder.scoring import Score, places, plain, without
 from builder.scoring.quantities import quantities, rest
-from knowledge.words import stemmer
+from builder.scoring.text import Score, places, plain, without
+from builder.workspace.examples import Question
+from knowledge.text.words import stemmer
 
 KEYED, OVERLAP = "keyed facts", "answer overlap"
 

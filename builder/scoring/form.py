@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from builder.scoring import Score, plain, without
+from builder.scoring.text import Score, plain, without
 
 RUN = 4
 """Words: so many in a row, said again, are a repetition."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from builder.scoring import Score, places, tidy, without
+from builder.scoring.text import Score, places, tidy, without
 
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)[^\s<>\"')\]]+", re.IGNORECASE)
 _LIST_NUMBER = re.compile(r"(?m)^\s*(?:\d+[.)]|[-*•])\s+")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder.brand import Voice
-from builder.examples import Example
-from builder.scoring import Score, places, tidy, without
 from builder.scoring.form import count_words
 from builder.scoring.grounded import names
+from builder.scoring.text import Score, places, tidy, without
+from builder.workspace.brand import Brand, Voice
+from builder.workspace.examples import Example
 
 SHARED = 0.6
 """The share of the examples' replies that must begin or end alike for it to be a habit of the brand."""
@@ -203,3 +203,8 @@ def _shared(candidates: list[list[str]]) -> str:
     counts = Counter(phrase for phrases in candidates for phrase in set(phrases) if count_words(phrase) >= 2)
     enough = max(FEWEST_SHARING, SHARED * len(candidates))
     return max((phrase for phrase, count in counts.items() if count >= enough), key=len, default="")
+
+
+def fixed_phrases(brand: Brand, examples: Sequence[Example]) -> list[str]:
+    """The phrases that all replies share, and so say nothing about what a reply rests on."""
+    return [*brand.voice.required, *habits(examples).phrases]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from builder.scoring import Score, places, plain, without
 from builder.scoring.form import word_runs
+from builder.scoring.text import Score, places, plain, without
 
 RUN = 8
 """Words of the prompt in a row, from which on a reply leaks it; examples hold shorter ones by chance."""

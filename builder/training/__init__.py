@@ -1,1 +1,4 @@
-"""Training rows to an adapter: what learns, how it is made quick, and how it carries on where it was stopped."""
+"""Examples to an adapter. Knows nothing of evaluation or releases.
+
+Read first: `mix.py`, which makes the training rows, and `recipe.py`, a whole training.
+"""

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from builder.brand import Training
-from builder.reference import load_base
-from builder.training.attention import attend
-from builder.training.frozen import trunk
+from builder.model.base import Base
+from builder.model.transformers_engine import load_base
+from builder.training.frozen import attend, trunk
 from builder.training.fused import fuse
-from builder.weights import Base
+from builder.workspace.brand import Training
 from knowledge.errors import UserError
 from knowledge.files import read_json
 

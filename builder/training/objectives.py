@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from builder.batching import Encoded, Packed, pack, pieces
+from builder.training.batching import Encoded, Packed, pack, pieces
 from builder.training.frozen import States, gathered, lower_states, run_trunk
 from builder.training.fused import HeadLoss
 

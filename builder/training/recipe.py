@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from builder.batching import Encoded, Preference, Row, encode
-from builder.brand import Training
+from builder.model.base import Base
 from builder.training.adapter import learning, open_model, save, start_from
+from builder.training.batching import Encoded, Preference, Row, encode
 from builder.training.loop import DTYPES, Run, fit
 from builder.training.objectives import Computing, Dpo, Pair, orpo, row_scores
-from builder.weights import Base
+from builder.workspace.brand import Training
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, write_json
 

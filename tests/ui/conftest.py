@@ -10,10 +10,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from builder.workspace import Workspace
+from builder.workspace.folder import Workspace
 from tests.ui import browser as browsing
 from tests.ui.fake_assistant import FakeAssistant
-from ui import session
+from ui.parts import session
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 

@@ -1,10 +1,10 @@
 """An assistant for tests of pages: it answers at once, and the pages see the same class as in earnest."""
 
-from builder.assistant import Assistant, Reply
-from builder.citations import Citation
+from builder.answering.assistant import Assistant, Reply
+from builder.answering.citations import Citation
 from knowledge.errors import UserError
-from knowledge.index import Found
-from knowledge.passages import Passage
+from knowledge.search.index import Found
+from knowledge.search.passages import Passage
 
 HOSTILE = "![x](https://evil.example/p.png) <img src=x> [go](https://evil.example) **bold** www.evil.example :mask: $x$"
 PASSAGE = Passage("documents/returns.md", f"Returns {HOSTILE}", f"You have 30 days. {HOSTILE}", 10, 27, 2)

@@ -1,7 +1,7 @@
 """Made-up evaluations of a workspace, for tests of the pages that show them."""
 
-from builder.release import freeze
-from builder.workspace import Workspace
+from builder.workspace.folder import Workspace
+from builder.workspace.releases import freeze
 from knowledge.files import write_json
 from tests.ui.fake_assistant import HOSTILE
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from builder.workspace import Workspace
+from builder.workspace.folder import Workspace
 from tests.ui.browser import Tab, chromium, serving, tab
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from builder import release
-from builder.progress import read_progress
-from builder.workspace import Workspace
+from builder.workspace import releases
+from builder.workspace.folder import Workspace
+from builder.workspace.progress import read_progress
 from knowledge.files import read_json
 from tests.conftest import SECTIONS
 from tests.ui.browser import serving, tab
@@ -54,7 +54,7 @@ def build(seen, here, name):
     says(seen, "Building: ")
     seen.page.get_by_text("Building: ").wait_for(state="detached", timeout=240_000)
     says(seen, "The last build")
-    assert release.names(here)[-1] == name and read_progress(here).state == "finished"
+    assert releases.names(here)[-1] == name and read_progress(here).state == "finished"
 
 
 def taught(here):
@@ -107,7 +107,7 @@ def test_an_assistant_is_made_fed_built_asked_and_released_without_a_terminal(br
         says(seen, "r002 answers.")
         press(seen, "Roll back")
         says(seen, "r001 answers.")
-        assert release.live_name(here) == "r001"
+        assert releases.live_name(here) == "r001"
 
 
 def test_replies_are_compared_blind_and_what_people_say_goes_into_the_next_build(browser, served, lamps):

@@ -1,0 +1,28 @@
+"""The four systems: two switches, tuned and retrieves."""
+
+from dataclasses import dataclass
+
+from knowledge.errors import UserError
+
+
+@dataclass(frozen=True)
+class System:
+    """One way of answering: two switches."""
+
+    name: str
+    tuned: bool
+    retrieves: bool
+
+
+SYSTEMS = (System("prompt-only", False, False), System("rag-only", False, True),
+           System("fine-tune-only", True, False), System("hybrid", True, True))
+ELSEWHERE = "elsewhere"
+"""How a reply ended that was not made here."""
+
+
+def system_named(name: str) -> System:
+    """The system of this name; UserError where there is none."""
+    for system in SYSTEMS:
+        if system.name == name:
+            return system
+    raise UserError(f"{name}: no such system; there are {', '.join(system.name for system in SYSTEMS)}")

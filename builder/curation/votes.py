@@ -1,0 +1,74 @@
+"""Blind choices between replies: how often each system won, and what each half won, with doubt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from builder.answering.systems import SYSTEMS, System
+from builder.curation.feedback import Item
+from builder.scoring.statistics import Difference, Interval, difference, interval
+
+
+@dataclass(frozen=True)
+class Half:
+    """What one half won: the share of choices for a reply that has it, less the share for one that hasn't."""
+
+    name: str
+    difference: Difference | None
+    """None with choices on fewer than two questions."""
+
+    @property
+    def said(self) -> str:
+        """In a sentence."""
+        one = self.difference
+        if one is None:
+            return f"{self.name}: choices on two questions at least are needed to say anything."
+        figures = f"{one.value:+.2f} (95 % interval {one.low:+.2f} to {one.high:+.2f}, p = {one.p:.3f})"
+        if one.p < 0.05:
+            return f"{self.name}: people {'preferred' if one.value > 0 else 'disliked'} what it does: {figures}."
+        return (f"{self.name}: no preference shown: {figures}; one below {one.detectable:.2f} would often go unseen "
+                f"with choices on {one.groups} questions.")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """All choices counted; `wins` is the share of them that each system won, where it was among those shown."""
+
+    choices: int
+    undecided: int
+    questions: int
+    wins: dict[str, Interval]
+    halves: tuple[Half, ...]
+
+
+def tally(items: Sequence[Item]) -> Tally:
+    """The choices among `items`, with questions as the unit of chance: choices on the same one count together.
+
+    A choice for none of the replies is a win for nobody. The intervals are those of `builder.scoring.statistics`.
+    """
+    choices = [one for one in items if one.kind == "choice"]
+    wins = {}
+    for system in SYSTEMS:
+        shown = [one for one in choices if system.name in one.others]
+        if found := interval([float(one.system == system.name) for one in shown], [one.question for one in shown],
+                             share=True):
+            wins[system.name] = found
+    return Tally(len(choices), sum(not one.system for one in choices), len({one.question for one in choices}), wins,
+                 (_half("Fine-tuning", choices, [one.name for one in SYSTEMS if one.tuned]),
+                  _half("Retrieval", choices, [one.name for one in SYSTEMS if one.retrieves])))
+
+
+def _half(name: str, choices: Sequence[Item], having: Sequence[str]) -> Half:
+    """Only choices count in which replies with this half stood beside as many without it."""
+    even = [one for one in choices if 2 * len(set(one.others) & set(having)) == len(one.others)]
+    won = [float(one.system in having) for one in even]
+    lost = [float(bool(one.system) and one.system not in having) for one in even]
+    return Half(name, difference(won, lost, [one.question for one in even]))
+
+
+def shuffled(systems: Sequence[System], seed: str) -> list[System]:
+    """The systems in an order that only `seed` tells."""
+    import random
+
+    mixed = list(systems)
+    random.Random(seed).shuffle(mixed)
+    return mixed

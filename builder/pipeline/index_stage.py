@@ -1,0 +1,214 @@
+"""The index of a workspace: made anew where documents changed, held back where questions would lose by it."""
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from builder.answering.opening import open_encoder, open_index, open_reranker, open_retriever
+from builder.answering.support import support
+from builder.scoring.tone import fixed_phrases
+from builder.workspace.examples import Question
+from builder.workspace.folder import Watch, Workspace
+from builder.workspace.releases import details, names
+from knowledge.errors import JudgedFailure, UserError
+from knowledge.files import Tick, hash_bytes, make_folder, read_json
+from knowledge.reading import fetch as fetching
+from knowledge.reading.documents import Failure, add_file, document_files, printable, read_documents
+from knowledge.search import answerable, index
+from knowledge.search.encoder import Encoder
+from knowledge.search.retriever import Retriever
+
+MARGIN = 0.02
+"""The share of questions that may lose their passage before a new index is held back."""
+REFIT = 0.1
+"""The share of passages that may come and go before it is learned anew what can be answered."""
+
+
+def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict[str, Any]:
+    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable.
+
+    Before the new index takes the old one's place, the workspace's questions are run on both: JudgedFailure, and the
+    old one stays, where more than MARGIN of them lose their passage, unless `force`.
+    """
+    start = time.perf_counter()
+    settings = workspace.brand.retrieval
+    documents, failures = read_documents(workspace.folder, watch("read documents"))
+    summary: dict[str, Any] = {
+        "documents": len(documents), "failed": [asdict(failure) for failure in failures],
+        "flags": {document.path: list(document.flags) for document in documents if document.flags}}
+    if not documents:
+        if failures:
+            raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
+        if workspace.current().index and not force:
+            raise JudgedFailure(f"{workspace.folder / 'documents'}: holds no document any more, so the old index "
+                                "stays; bring the documents back, or add --force to go on without")
+        workspace.use("index", None)
+        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
+                          "answerability": {},
+                          "seconds": time.perf_counter() - start}
+    tick = watch("index")
+    encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
+    earlier = _earlier(workspace, encodes)
+    fixed = fixed_phrases(workspace.brand, workspace.examples)
+    key = hash_bytes(index.VERSION, encodes.sha256, *fixed, str(settings.passage_tokens),
+                     str(settings.false_answers),
+                     *[part for document in documents for part in (document.path, document.sha256)],
+                     *[failure.document for failure in failures], reranker.sha256 if reranker else "",
+                     *[part for example in workspace.examples for part in (example.question, example.reply)])
+
+    def fill(folder: Path) -> None:
+        index.build(documents, failures, encodes, folder, settings.passage_tokens, earlier, tick)
+        opened = index.Index.open(folder, encodes, reranker=reranker)
+        asked = [(example.question, right.number) for example in workspace.examples
+                 if (right := support(example, opened, fixed))]
+        _learned(opened, earlier, workspace, asked, tick).save(folder)
+
+    folder = make_folder(workspace.place("index", key), fill)
+    broke = [] if force or earlier is None else _broken(workspace, folder, watch)
+    before = earlier.settings["documents"] if earlier else {}
+    made, learned = read_json(folder / "index.json"), read_json(folder / "answerable.json")
+    workspace.use("index", folder)
+    _prune(workspace)
+    unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
+    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke,
+                      "read": len(documents) - unchanged, "unchanged": unchanged,
+                      "removed": len(before.keys() - made["documents"].keys()),
+                      "answerability": learned["quality"] | {"wished_false_answers": learned["wished"]},
+                      "seconds": time.perf_counter() - start}
+
+
+def waiting(workspace: Workspace) -> list[str]:
+    """The documents that the current index doesn't hold as they are: new, changed, or gone."""
+    folder = workspace.current().index
+    settings = read_json(folder / "index.json") if folder else {"documents": {}, "failed": []}
+    made = (folder / "index.json").stat().st_mtime if folder else 0.0
+    hashes = dict.fromkeys((one["document"] for one in settings["failed"]), "") | {
+        name: one["sha256"] for name, one in settings["documents"].items()}
+    found, there = [], set()
+    for file in document_files(workspace.folder):
+        name = file.relative_to(workspace.folder).as_posix()
+        there.add(name)
+        touched = file.stat().st_mtime > made  # only then is it worth reading
+        if name not in hashes and file.suffix.lower() != ".urls" or (
+                touched and sha256(file.read_bytes()).hexdigest() != hashes.get(name)):
+            found.append(name)
+    return sorted(found + [name for name in hashes if name.startswith("documents/") and name not in there])
+
+
+def unread(workspace: Workspace) -> list[tuple[Failure, str]]:
+    """What the current index could not read and is there still; each with its file, or "" for a web page."""
+    folder = workspace.current().index
+    failed = read_json(folder / "index.json")["failed"] if folder else []
+    files = {printable(name): name for file in document_files(workspace.folder)
+             if (name := file.relative_to(workspace.folder).as_posix())}
+    return [(Failure(**one), files.get(one["document"], "")) for one in failed
+            if one["document"] in files or not one["document"].startswith("documents/")]
+
+
+def add_documents(workspace: Workspace, files: Iterable[tuple[str, bytes]],
+                  replacing: bool = False) -> tuple[int, list[str]]:
+    """Put files of a person's, each its name and content, into documents/; how many, and why not each other one."""
+    added, left = 0, []
+    for name, data in files:
+        try:
+            if not data:
+                raise UserError(f"{printable(name)[:80]}: is empty; choose a file that holds text")
+            add_file(workspace.folder, name, data, replacing)
+            added += 1
+        except UserError as error:
+            left.append(str(error))
+    return added, left
+
+
+def _learned(opened: index.Index, earlier: index.Index | None, workspace: Workspace,
+             asked: list[tuple[str, int]], tick: Tick) -> answerable.Answerability:
+    """What the index can answer: as it was learned before while little has changed since, else learned anew."""
+    wished = workspace.brand.retrieval.false_answers
+    folder = workspace.current().index
+    if earlier and folder and earlier.settings["encoder"] == opened.settings["encoder"]:
+        before = {one.indexed for one in earlier.passages}
+        now = {one.indexed for one in opened.passages}
+        kept = answerable.Answerability.open(folder)
+        changed = kept.changed + len(before ^ now) / max(len(before | now), 1)
+        if changed < REFIT and (kept.wished, kept.asked, kept.reranker) == (wished, len(asked), opened.reranker):
+            return replace(kept, changed=changed)
+    return answerable.fit(opened, wished, asked, tick=tick)
+
+
+def _broken(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
+    """The questions that the new index no longer finds the passage for; JudgedFailure where they are too many."""
+    from builder.evaluation.retrieval import broken_by
+
+    current = workspace.current().index
+    if current is None or current == folder or not workspace.questions:
+        return []
+    watch("compare with the index in use")
+    before, after = (open_index(workspace.brand, one) for one in (current, folder))
+    broke, lost = broken_by(before, after, workspace.questions, workspace.brand.retrieval.found)
+    if lost > MARGIN * len(workspace.questions):
+        listed = "".join(f"\n  {question}" for question in broke)
+        raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
+                            f"lose the passage that answers them, so the old index stays; mend the documents, or add "
+                            f"--force to go on:{listed}", broke)
+    return broke
+
+
+def roll_back_index(workspace: Workspace) -> str:
+    """Put the previous index back in use, and return its folder's name; UserError where there is none."""
+    previous = workspace.previous("index")
+    if previous is None:
+        raise UserError(f"{workspace.folder}: there is no earlier index; `twofold index` makes one")
+    workspace.use("index", previous)
+    return previous.name
+
+
+def _prune(workspace: Workspace) -> None:
+    """Delete indexes that are neither in use, nor the one before, nor in a release."""
+    state, previous = workspace.current(), workspace.previous("index")
+    kept = {state.index, previous, *(workspace.built / str(details(workspace, name).get("index"))
+                                     for name in names(workspace))}
+    for folder in (workspace.built / "index").iterdir():
+        if folder not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch_pages(workspace: Workspace, watch: Watch) -> list[dict[str, str]]:
+    """Fetch the web pages that .urls files in documents/ list; returns those that failed, and why."""
+    addresses = [url for file in sorted((workspace.folder / "documents").rglob("*.urls")) if file.is_file()
+                 for url in fetching.read_urls(file.read_bytes())[0]]
+    failed = fetching.fetch(addresses, workspace.built / "fetched", watch("fetch"))
+    return [{"document": url, "reason": reason} for url, reason in failed]
+
+
+def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
+    """The index in use, as far as it can be taken over."""
+    folder = workspace.current().index
+    try:
+        return index.Index.open(folder, encodes) if folder else None
+    except UserError:
+        return None  # damaged, or of another encoder or version: all is made anew
+
+
+def found_by_questions(retriever: Retriever | None, questions: list[Question]) -> dict[str, Any] | None:
+    """How well the index alone does; None where there is none, or no question names its passage."""
+    from builder.evaluation.retrieval import judge_retrieval
+
+    try:
+        return judge_retrieval(retriever, questions) if retriever else None
+    except UserError:
+        return None
+
+
+def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:
+    """Judge the index alone: is the right passage among the first found; UserError without an index or questions."""
+    from builder.evaluation.retrieval import judge_retrieval
+
+    state = workspace.current()
+    if state.index is None:
+        raise UserError(f"{workspace.folder}: has no index; run `twofold index {workspace.folder}`")
+    retriever: Retriever = open_retriever(workspace.brand, state.index)
+    return judge_retrieval(retriever, workspace.questions)

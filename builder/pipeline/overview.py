@@ -1,0 +1,89 @@
+"""What a workspace holds, what is built of it, and what to do next; quick enough for a list of many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from builder.training.mix import FEWEST_EXAMPLES
+from builder.workspace.folder import Workspace
+from builder.workspace.progress import Progress, read_progress
+from builder.workspace.releases import live_name, missed, names
+from knowledge.errors import UserError
+from knowledge.reading.documents import FORMATS
+
+Next = Literal["mend", "wait", "fill", "build", "questions", "promote", "ask"]
+"""mend what can't be read; wait for the build that runs; fill in documents or examples; build; write questions;
+promote the newest release; ask."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One workspace at a glance; `why` says in a sentence why `next` is what to do."""
+
+    folder: Path
+    name: str
+    documents: int
+    examples: int
+    questions: int
+    indexed: bool
+    adapted: bool
+    live: str | None
+    progress: Progress | None
+    next: Next
+    why: str
+
+    @property
+    def builds(self) -> bool:
+        """Whether a build runs."""
+        return self.progress is not None and self.progress.runs
+
+
+def workspaces(home: Path) -> list[Path]:
+    """The folders in `home` that are workspaces, by name."""
+    return sorted(one for one in home.iterdir() if (one / "brand.yaml").is_file() and not one.name.startswith("."))
+
+
+def overview(folder: Path) -> Overview:
+    """A workspace at a glance; a file of it that can't be read is told in `why`. UserError where it is no workspace."""
+    here = Workspace(folder)
+    documents = sum(1 for one in (folder / "documents").rglob("*") if one.suffix.lower() in (*FORMATS, ".urls"))
+    state, live, progress = here.current(), live_name(here), read_progress(here)
+    try:
+        name, examples, questions = here.brand.name, len(here.examples), len(here.questions)
+    except UserError as error:
+        return Overview(folder, folder.name, documents, 0, 0, state.index is not None, state.adapter is not None, live,
+                        progress, "mend", str(error))
+    following, why = _next(here, documents, examples, questions)
+    if progress and progress.runs:
+        following, why = "wait", f"A build is at work in the stage {progress.stage}."
+    return Overview(folder, name, documents, examples, questions, state.index is not None, state.adapter is not None,
+                    live, progress, following, why)
+
+
+def _next(here: Workspace, documents: int, examples: int, questions: int) -> tuple[Next, str]:
+    """What to do next where nothing runs, and why."""
+    state, known = here.current(), names(here)
+    if not documents and examples < FEWEST_EXAMPLES:
+        return "fill", f"It has no documents to answer from and fewer than {FEWEST_EXAMPLES} examples of how to speak."
+    if not known:
+        return "build", "Nothing of it is built yet." if not state.index else "Its build is not finished."
+    if changed := _changed(here):
+        return "build", f"{', '.join(changed)} changed since the last build."
+    if not questions:
+        return "questions", "Nothing says yet how good it is: questions that judge are missing."
+    if known[-1] != live_name(here):
+        if lacking := len(missed(here, known[-1])):
+            return "promote", f"{known[-1]} is built and missed {lacking} of its gates; look at them."
+        return "promote", f"{known[-1]} is built and met its gates; promote it to make it live."
+    return "ask", f"{known[-1]} is live."
+
+
+def _changed(here: Workspace) -> Sequence[str]:
+    """What the user wrote that was changed since the newest release was made, by the files' times."""
+    made = (here.built / "releases" / names(here)[-1] / "release.json").stat().st_mtime
+    files = {"brand.yaml": [here.folder / "brand.yaml"],
+             "documents": [here.folder / "documents", *(here.folder / "documents").rglob("*")],
+             "examples": [here.folder / "examples.jsonl", here.folder / "examples.csv"],
+             "preferences": [here.folder / "preferences.jsonl"], "questions": [here.folder / "questions.jsonl"]}
+    return [name for name, some in files.items() if any(one.exists() and one.stat().st_mtime > made for one in some)]

@@ -1,0 +1,109 @@
+"""The training stage: examples and index to an adapter, made once for its inputs."""
+
+import json
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from builder.answering.opening import open_retriever
+from builder.answering.reply_cache import remembering
+from builder.model import prepare
+from builder.model.engine import Decoding, at_once
+from builder.model.export import WHOLE, must_be_servable, write_served
+from builder.model.prompt import render
+from builder.scoring.tone import fixed_phrases
+from builder.training.batching import Preference, Row
+from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, mix, preferred
+from builder.workspace.brand import Brand
+from builder.workspace.examples import hold_out
+from builder.workspace.folder import Watch, Workspace
+from builder.workspace.releases import details
+from knowledge.errors import UserError
+from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
+
+NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
+"""Settings of a training that shows no passages: each row that would have held some is shown without."""
+VERSION = "3"
+"""Of what the stages do; a new one makes them run again on the same inputs."""
+
+
+def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+    """Fine-tune the adapter on the examples and the current index; None where there are too few examples."""
+    start = time.perf_counter()
+    if len(workspace.examples) < FEWEST_EXAMPLES:
+        workspace.use("adapter", None)
+        return None
+    folder, made = fine_tuned(workspace, workspace.brand, watch)
+    workspace.use("adapter", folder)
+    trained: dict[str, Any] = read_json(folder / "training.json")
+    return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": not made,
+                      "wall_seconds": time.perf_counter() - start}
+
+
+def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, bool]:
+    """The adapter's folder for `brand`, the workspace's own or one with other settings, and whether it was made now."""
+    examples, passages = workspace.examples, workspace.current().index
+    base = prepare.prepared(brand.model.base, "f16")
+    earlier = _earlier(workspace, brand)
+    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, _prompt(brand),
+                     str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
+                     *([brand.model.precision] if brand.training.method in WHOLE else []),
+                     json.dumps([[asdict(one) for one in examples], [asdict(one) for one in workspace.preferences]]))
+    place = workspace.place("adapters", key)
+
+    def fill(folder: Path) -> None:
+        from builder.training.recipe import train as fit
+
+        must_be_servable(base, brand.training.method)
+        work = workspace.place("training", key)
+        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"))
+        fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
+        write_served(folder, base, brand.training.method, brand.model.precision)
+        write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
+                                             "index": passages.name if passages else None,
+                                             "held_out_lines": [one.line for one in rows.held_out_examples]})
+
+    made = not place.exists()
+    folder = make_folder(place, fill)
+    shutil.rmtree(workspace.place("training", key), ignore_errors=True)
+    return folder, made
+
+
+def _earlier(workspace: Workspace, brand: Brand) -> Path | None:
+    """The adapter that training is to begin with, where brand.yaml names a release."""
+    if not brand.training.start_from:
+        return None
+    named = details(workspace, brand.training.start_from).get("adapter")
+    if not named:
+        raise UserError(f"training.start_from: {brand.training.start_from} has no adapter; name another release")
+    return workspace.built / str(named)
+
+
+def _prompt(brand: Brand) -> str:
+    """What the renderer makes of the brand and a passage, so that a new wording of it makes new parts."""
+    return json.dumps(render(brand, "question", [("heading", "text")]))
+
+
+def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
+          tick: Tick) -> tuple[Mix, list[Preference]]:
+    """What is to be learnt. Kept in `work`, so that a run that carries on learns the same to the letter."""
+    file = work / "rows.json"
+    if not file.exists():
+        retriever = open_retriever(brand, passages) if passages else None
+        made = mix(brand, workspace.examples, retriever, base_replies(workspace, brand), tick)
+        pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"rows": [asdict(row) for row in made.rows], "pairs": [asdict(pair) for pair in pairs],
+                          "held_out": [asdict(row) for row in made.held_out]})
+    kept = read_json(file)
+    _, apart = hold_out(workspace.examples, brand.training.seed)
+    return (Mix(tuple(Row(**row) for row in kept["rows"]), tuple(Row(**row) for row in kept["held_out"]), tuple(apart)),
+            [Preference(Row(**pair["chosen"]), Row(**pair["rejected"])) for pair in kept["pairs"]])
+
+
+def base_replies(workspace: Workspace, brand: Brand) -> Answer:
+    """What the base model says by itself."""
+    engine = remembering(workspace, brand, None)
+    return lambda asked: [made.text for made in at_once(engine, asked, False, Decoding(REPLAY_TOKENS))]

@@ -1,0 +1,90 @@
+"""The single replies of a report: all of them, one by one, and those that are asked for."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from builder.evaluation.failures import CAUSES
+
+NO_FAULT = "no fault found"
+"""The cause of a reply that did not fall short, or of which nothing is known that would have been right."""
+EVERY_CAUSE = (*CAUSES, NO_FAULT)
+
+
+@dataclass(frozen=True)
+class Single:
+    """One system's reply to one question; `row` and `reply` are as the report holds them."""
+
+    system: str
+    row: dict[str, Any]
+    reply: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others of its report, and is the same in the next report on the same questions."""
+        return f"{self.row['line']} {self.system}"
+
+    @property
+    def cause(self) -> str:
+        """Why it fell short."""
+        return self.reply.get("cause") or NO_FAULT
+
+    def score(self, name: str) -> float | None:
+        """One of its scores; None where it is unscored."""
+        value: float | None = self.reply["scores"].get(name)
+        return value
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which replies are asked for: those that meet every part. An empty part asks for nothing."""
+
+    systems: Collection[str] = ()
+    causes: Collection[str] = ()
+    groups: Collection[str] = ()
+    answerable: bool | None = None
+    disagree: bool = False
+    """Only those to questions on which the systems' facts differ."""
+    score: str = ""
+    """Only those scored on it, from `low` to `high`."""
+    low: float = 0.0
+    high: float = 1.0
+    words: str = ""
+    """Only those where these words stand in question, reply or reference answer; capitals don't matter."""
+
+
+def singles(report: dict[str, Any]) -> list[Single]:
+    """Every reply, in the order of the questions, then of the systems."""
+    return [Single(system, row, reply) for row in report["rows"] for system, reply in row["replies"].items()]
+
+
+def meeting(some: Sequence[Single], wanted: Wanted) -> list[Single]:
+    """Those that meet what is asked, in the order given."""
+    words = wanted.words.casefold().split()
+    return [one for one in some if _meets(one, wanted) and _holds(one, words)]
+
+
+def counts(some: Sequence[Single]) -> list[dict[str, Any]]:
+    """How many there are of each cause and system, for those causes and systems that occur, zeros among them."""
+    causes = [cause for cause in EVERY_CAUSE if any(one.cause == cause for one in some)]
+    return [{"cause": cause, "system": system, "count": sum((one.cause, one.system) == (cause, system)
+                                                            for one in some)}
+            for cause in causes for system in dict.fromkeys(one.system for one in some)]
+
+
+def _meets(one: Single, wanted: Wanted) -> bool:
+    value = one.score(wanted.score) if wanted.score else None
+    among = ((one.system, wanted.systems), (one.cause, wanted.causes), (one.row["group"], wanted.groups))
+    return (all(not some or value in some for value, some in among)
+            and wanted.answerable in (None, one.row["answerable"])
+            and (not wanted.score or (value is not None and wanted.low <= value <= wanted.high))
+            and (not wanted.disagree or _disagree(one.row)))
+
+
+def _disagree(row: dict[str, Any]) -> bool:
+    return len({reply["scores"].get("facts") for reply in row["replies"].values()}) > 1
+
+
+def _holds(one: Single, words: Sequence[str]) -> bool:
+    text = "\n".join((one.row["question"], one.row["answer"], one.reply["text"])).casefold()
+    return all(word in text for word in words)

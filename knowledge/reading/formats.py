@@ -1,0 +1,189 @@
+"""Each format's bytes to Markdown, and what the file tells about itself; runs in the child of `conversion`."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from knowledge.reading.converted import Converted, Unreadable
+from knowledge.reading.encodings import decoded
+from knowledge.reading.hidden import flags, plain
+from knowledge.reading.html import day, read_book, read_page
+from knowledge.reading.office import read_slides, read_word, read_workbook
+from knowledge.reading.pdf import read_pdf
+from knowledge.reading.tables import line, sheet
+
+UNPACKED = 300_000_000
+"""Bytes that the parts of an office file or e-book may have together."""
+LONGEST_TITLE = 200
+MAGIC = {b"%PDF-": "a PDF", b"PK\x03\x04": "a zip archive", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
+         b"GIF8": "a picture", b"\x7fELF": "a program", b"MZ\x90": "a program", b"\x1f\x8b": "a compressed file",
+         b"\xd0\xcf\x11\xe0": "an old Office file", b"{\\rtf": "rich text"}
+PACKED = {".docx": "word/", ".pptx": "ppt/", ".xlsx": "xl/", ".epub": ""}
+"""Formats that are zip archives, and the folder that each must hold."""
+_FRONT = re.compile(r"\A---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+
+
+def read(ending: str, data: bytes) -> Converted:
+    """What the bytes of a file with this ending say; Unreadable where they can't be read."""
+    _checked(ending, data)
+    made = READERS[ending](data)
+    text = plain(made.text.replace("\xa0", " ").replace("\r\n", "\n").replace("\r", "\n"))
+    if not text.strip():
+        raise Unreadable("is a scan without text; run text recognition on it first" if ending == ".pdf" and made.pages
+                         else "holds no text")
+    hidden = (*made.flags, *flags(ending, data, made.text))
+    starts = made.pages if len(text) == len(made.text) else _moved(made, text)
+    return replace(made, text=text, pages=starts, flags=hidden, title=" ".join(made.title.split())[:LONGEST_TITLE],
+                   language=made.language[:2].lower())
+
+
+def _moved(made: Converted, text: str) -> tuple[int, ...]:
+    """Where pages begin once invisible characters are gone."""
+    return tuple(len(plain(made.text[:start].replace("\xa0", " "))) for start in made.pages)
+
+
+def _checked(ending: str, data: bytes) -> None:
+    """Refuse a file that is not what its name says, and archives that swell."""
+    for magic, what in MAGIC.items():
+        if data.startswith(magic) and not (magic == b"%PDF-" and ending == ".pdf") and not (
+                magic.startswith(b"PK") and ending in PACKED):
+            raise Unreadable(f"is {what} by its content, not a {ending} file; give it the right ending or save it anew")
+    if ending in PACKED:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as opened:
+                parts = opened.infolist()
+        except (zipfile.BadZipFile, OSError, ValueError):
+            raise Unreadable(f"is damaged or no {ending[1:].upper()}; save it anew, or as text") from None
+        if sum(part.file_size for part in parts) > UNPACKED:
+            raise Unreadable(f"unpacks to more than {UNPACKED // 1_000_000} MB; split it")
+        if not any(part.filename.startswith(PACKED[ending]) for part in parts):
+            raise Unreadable(f"is a zip archive, but no {ending[1:].upper()}; save it anew")
+
+
+def _plain(data: bytes) -> Converted:
+    return Converted(decoded(data))
+
+
+def _markdown(data: bytes) -> Converted:
+    """Markdown, and what its front matter says."""
+    text = decoded(data)
+    front = _FRONT.match(text)
+    settings = _settings(front[1]) if front else None
+    if front is None or settings is None:
+        return Converted(text)
+    tags = settings.get("tags") or settings.get("keywords") or ()
+    tags = re.split(r"\s*,\s*", tags) if isinstance(tags, str) else tags if isinstance(tags, list) else ()
+    return Converted(text[front.end():], title=_word(settings.get("title")), date=day(settings.get("date")),
+                     language=_word(settings.get("language") or settings.get("lang")),
+                     tags=tuple(sorted({_word(tag) for tag in tags[:50]} - {""})))
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        loaded = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError):
+        return None
+    return {str(key).lower(): value for key, value in loaded.items()} if isinstance(loaded, dict) else None
+
+
+def _word(value: object) -> str:
+    return " ".join(str(value).split())[:LONGEST_TITLE] if isinstance(value, (str, int, float)) else ""
+
+
+def _pair(question: str, answer: str) -> str:
+    return f"## {' '.join(question.split())}\n\n{answer.strip()}\n"
+
+
+def _rows(rows: list[dict[str, object]]) -> str:
+    """Rows of question and answer as a section each; others as one table for each set of columns."""
+    texts: list[str] = []
+    columns: tuple[str, ...] = ()
+    for row in rows:
+        pair = next((_pair(str(row[asked]), str(row[answered]))
+                     for asked, answered in (("question", "answer"), ("prompt", "reply"))
+                     if row.get(asked) and row.get(answered)), None)
+        if pair:
+            columns = ()
+            texts.append(pair)
+            continue
+        if tuple(row) != columns:
+            columns = tuple(row)
+            texts.append(f"\n{line(columns)}\n{line(['---'] * len(columns))}")
+        texts.append(line(row.values()))
+    return "\n".join(texts).strip() + "\n"
+
+
+def _csv(data: bytes) -> Converted:
+    """Pairs of question and answer as sections, whatever else as tables with the lines above them."""
+    text = decoded(data)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=_comma(text)))
+    except csv.Error as error:
+        raise Unreadable(f"is not a CSV ({error}); save it as CSV UTF-8") from None
+    for number, row in enumerate(rows[:20]):
+        names = [name.strip().lower() for name in row]
+        if {"question", "answer"} <= set(names) or {"prompt", "reply"} <= set(names):
+            last = len(names) - 1  # an answer with a comma may have come without quotation marks
+            whole = ([*below[:last], ",".join(below[last:])] for below in rows[number + 1:] if below)
+            return Converted(_rows([dict(zip(names, below, strict=False)) for below in whole]))
+    return Converted(sheet(rows) + "\n")
+
+
+def _comma(text: str) -> str:
+    """What parts the cells: the one that parts most lines into the same number of them."""
+    lines = [one for one in text[:20_000].split("\n")[:50] if one.strip()]
+
+    def alike(comma: str) -> int:
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=comma) if len(row) > 1)
+        return max(widths.values(), default=0)
+
+    return max(",;\t|", key=alike)
+
+
+def _jsonl(data: bytes) -> Converted:
+    rows = []
+    for number, text in enumerate(decoded(data).split("\n"), 1):
+        if text.strip():
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError):
+                raise Unreadable(f"line {number} is broken JSON; mend or remove it") from None
+            if not isinstance(row, dict):
+                raise Unreadable(f"line {number} is not a JSON object; write {{\"question\": …, \"answer\": …}}")
+            rows.append(row)
+    return Converted(_rows(rows))
+
+
+def _mail(data: bytes) -> Converted:
+    """A message: its subject as the heading, then who wrote when, then what; attachments are left out."""
+    from email import policy
+    from email.parser import BytesParser
+
+    message: Any = BytesParser(policy=policy.default).parsebytes(data)
+    part, page = message.get_body(("plain", "html")), message.get_body(("html",))
+    if part is None:
+        raise Unreadable("holds no message; save it anew, or as text")
+    made = read_page(page.get_content().encode()) if page else Converted("")
+    if part is not page and "\n| ---" not in made.text:  # as plain text, unless that would cost a table
+        made = Converted(part.get_content())
+    subject, sent = _word(str(message["subject"] or "")), message["date"]
+    sent = day(sent.datetime) if sent is not None and getattr(sent, "datetime", None) else ""
+    head = "\n".join(part for part in (f"# {subject}" if subject else "", "",
+                                       f"From {message['from']}, {sent}" if message["from"] else "") if part)
+    return replace(made, text=f"{head}\n\n{made.text}", title=subject, date=sent)
+
+
+READERS: dict[str, Callable[[bytes], Converted]] = {
+    ".md": _markdown, ".markdown": _markdown, ".txt": _plain, ".html": read_page, ".htm": read_page, ".pdf": read_pdf,
+    ".docx": read_word, ".pptx": read_slides, ".xlsx": read_workbook, ".epub": read_book,
+    ".csv": _csv, ".jsonl": _jsonl, ".eml": _mail}
+"""How each format is read."""

@@ -1,0 +1,196 @@
+"""The tables that lines on a PDF's page rule: where they stand, and the page's letters put into their cells."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from knowledge.reading.tables import ACROSS, said, table
+
+LINES = 300
+"""Of a page, once joined; a page with more is a drawing."""
+NEAR = 3.0
+"""Points between lines that were meant to meet."""
+SHORTEST = 6.0
+"""Points; a shorter line bounds no cell."""
+
+Lines = dict[float, list[tuple[float, float]]]
+"""The place of each horizontal (vertical) line, and from where to where it runs."""
+
+
+@dataclass
+class Grid:
+    """A ruled table: its columns' and rows' edges, from left and from top, and the cells' letters."""
+
+    across: list[float]
+    down: list[float]
+    owner: dict[tuple[int, int], tuple[int, int]]
+    """Of each place the cell that covers it, by row and column."""
+    letters: dict[tuple[int, int], list[str]]
+
+    def cell(self, x: float, y: float) -> tuple[int, int] | None:
+        """The cell at a point; None outside the table."""
+        row = len(self.down) - bisect_right(self.down[::-1], y) - 1
+        place = (row, bisect_right(self.across, x) - 1)
+        return self.owner.get(place)
+
+    def rows(self) -> list[list[object]]:
+        """Cells' words; one that covers several rows stands in each of them."""
+        words = {place: joined("".join(letters)) for place, letters in self.letters.items()}
+        return [[words.get(self.owner[row, column], "") if self.owner[row, column][1] == column else ACROSS
+                 for column in range(len(self.across) - 1)] for row in range(len(self.down) - 1)]
+
+
+    def text(self) -> str:
+        """The table; as lines of text where words stand in but one row or column, as in a form or a frame."""
+        filled = [[cell for cell in map(said, row) if cell] for row in self.rows()]
+        rows = [" ".join(row) for row in filled if row]
+        return table(self.rows()) if len(rows) > 1 and max(map(len, filled)) > 1 else "\n".join(rows)
+
+
+Page = list[str | Grid]
+"""A page's text and its tables in reading order."""
+
+
+def joined(text: str) -> str:
+    """A page's text with the words that were hyphenated at a line's end joined."""
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")  # letters may come in halves
+    return re.sub("[\x02\ufffe]\n?", "", text.replace("\r\n", "\n").replace("\xa0", " "))
+
+
+def rules_of(page: Any) -> Iterator[tuple[float, float, float, float]]:
+    """The straight lines that a page draws, edges of rectangles among them, from where to where."""
+    from ctypes import byref, c_float, c_int
+
+    from pypdfium2 import raw
+
+    x, y, fills, strokes = c_float(), c_float(), c_int(), c_int()
+    for path in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH], max_depth=1):
+        raw.FPDFPath_GetDrawMode(path.raw, byref(fills), byref(strokes))
+        if not (fills.value or strokes.value):
+            continue
+        matrix = path.get_matrix()
+        first = last = (0.0, 0.0)
+        for number in range(raw.FPDFPath_CountSegments(path.raw)):
+            segment = raw.FPDFPath_GetPathSegment(path.raw, number)
+            raw.FPDFPathSegment_GetPoint(segment, byref(x), byref(y))
+            point = matrix.on_point(x.value, y.value)
+            kind = raw.FPDFPathSegment_GetType(segment)
+            if kind == raw.FPDF_SEGMENT_MOVETO:
+                first = point
+            elif kind == raw.FPDF_SEGMENT_LINETO:
+                yield *last, *point
+            if raw.FPDFPathSegment_GetClose(segment):
+                yield *point, *first
+            last = point
+
+
+def grids_of(rules: Iterable[tuple[float, float, float, float]]) -> list[Grid]:
+    """The tables that lines rule: at least two columns and two rows."""
+    flat: list[tuple[float, float, float]] = []
+    upright: list[tuple[float, float, float]] = []
+    for x, y, right, top in rules:
+        if abs(y - top) <= 1 and abs(x - right) >= SHORTEST:
+            flat.append(((y + top) / 2, min(x, right), max(x, right)))
+        elif abs(x - right) <= 1 and abs(y - top) >= SHORTEST:
+            upright.append(((x + right) / 2, min(y, top), max(y, top)))
+    found = []
+    for level, plumb in _touching(_merged(flat), _merged(upright)):
+        if len(level) >= 3 and len(plumb) >= 3:
+            found.append(_grid(level, plumb))
+    return found
+
+
+def _merged(lines: list[tuple[float, float, float]]) -> Lines:
+    """Lines at about the same place as one, and pieces that meet as one."""
+    places: Lines = {}
+    last = None
+    for place, start, end in sorted(lines):
+        if last is None or place - last > NEAR:
+            last = place
+        places.setdefault(last, []).append((start, end))
+    for place, runs in places.items():
+        met: list[tuple[float, float]] = []
+        for start, end in sorted(runs):
+            if met and start <= met[-1][1] + NEAR:
+                met[-1] = met[-1][0], max(met[-1][1], end)
+            else:
+                met.append((start, end))
+        places[place] = met
+    return places
+
+
+def _touching(flat: Lines, upright: Lines) -> Iterator[tuple[Lines, Lines]]:
+    """Groups of lines that meet, directly or by others."""
+    lines = [(True, place, *run) for place, runs in flat.items() for run in runs]
+    lines += [(False, place, *run) for place, runs in upright.items() for run in runs]
+    if len(lines) > LINES:
+        return
+    while lines:
+        group, lines = [lines[0]], lines[1:]
+        for one in group:  # it grows while it is gone through
+            meeting = [other for other in lines if other[0] != one[0] and one[2] - NEAR <= other[1] <= one[3] + NEAR
+                       and other[2] - NEAR <= one[1] <= other[3] + NEAR]
+            group += meeting
+            lines = [other for other in lines if other not in meeting]
+        yield _lines(group, True), _lines(group, False)
+
+
+def _lines(group: list[tuple[bool, float, float, float]], flat: bool) -> Lines:
+    found: Lines = {}
+    for kind, place, start, end in group:
+        if kind == flat:
+            found.setdefault(place, []).append((start, end))
+    return found
+
+
+def _grid(level: Lines, plumb: Lines) -> Grid:
+    """A table, with places that no line parts as one cell."""
+    across, down = sorted(plumb), sorted(level, reverse=True)
+    owner: dict[tuple[int, int], tuple[int, int]] = {}
+    for row, (top, bottom) in enumerate(zip(down, down[1:], strict=False)):
+        for column, (left, right) in enumerate(zip(across, across[1:], strict=False)):
+            parted = row == 0 or _runs_at(level[top], (left + right) / 2)
+            walled = column == 0 or _runs_at(plumb[left], (top + bottom) / 2)
+            owner[row, column] = (row, column) if parted and walled else owner[
+                (row - 1, column) if not parted else (row, column - 1)]
+    return Grid(across, down, owner, {})
+
+
+def _runs_at(runs: list[tuple[float, float]], place: float) -> bool:
+    return any(start - NEAR <= place <= end + NEAR for start, end in runs)
+
+
+def parts_of(words: Any, grids: list[Grid], box: tuple[float, ...]) -> Page:
+    """A page's letters in reading order, those within a table put into its cells, the table where its first stood."""
+    from ctypes import byref, c_double
+
+    from pypdfium2 import raw
+
+    left, right, bottom, top = (c_double() for _ in range(4))
+    outside: list[str] = []
+    parts: Page = []
+    inside: tuple[Grid, tuple[int, int]] | None = None
+    for number in range(words.count_chars()):
+        letter = chr(raw.FPDFText_GetUnicode(words.raw, number))
+        if not letter.isspace() and raw.FPDFText_GetCharBox(words.raw, number, *map(byref, (left, right, bottom, top))):
+            x, y = (left.value + right.value) / 2, (bottom.value + top.value) / 2
+            if not (box[0] <= x <= box[2] and box[1] <= y <= box[3]):
+                continue  # beyond the page's edge, where nobody sees it
+            inside = next(((grid, cell) for grid in grids if (cell := grid.cell(x, y))), None)
+        if inside is None:
+            outside.append(letter)
+            continue
+        grid, cell = inside
+        if not grid.letters:
+            parts += ["".join(outside), grid]
+            outside = []
+        grid.letters.setdefault(cell, []).append(letter)
+    return [*(part if isinstance(part, Grid) else joined(part) for part in parts), joined("".join(outside))]
+
+
+def alike(one: Grid, other: Grid) -> bool:
+    """Whether the columns of two tables have the same edges."""
+    return len(one.across) == len(other.across) and all(
+        abs(first - second) <= NEAR for first, second in zip(one.across, other.across, strict=True))

@@ -1,0 +1,76 @@
+"""A question to the passages found for it, and whether they answer it."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.errors import UserError
+from knowledge.search.answerable import LOOK, Answerability
+from knowledge.search.encoder import Encoder
+from knowledge.search.filter import Filter
+from knowledge.search.index import Found, Index
+from knowledge.text.words import stems
+
+FEWEST_STEMS = 3
+"""Content words; a question of fewer in which a word like "it" stands leans on the one before."""
+_LEANS = re.compile(r"\s*(?:and|or|but|so|also|then|what about|how about|what if)\b", re.IGNORECASE)
+_POINTS = re.compile(r"\b(?:it|its|they|them|their|theirs|that|this|those|these|there|one|ones|he|she|his|her|him)\b",
+                     re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found for a question, best first, and whether it answers it."""
+
+    found: tuple[Found, ...]
+    probability: float
+    """That what was found answers the question."""
+    answerable: bool
+
+
+class Retriever:
+    """Finds passages and judges them; the same for every system that retrieves."""
+
+    def __init__(self, index: Index, answerability: Answerability, count: int = 3) -> None:
+        """`count` is how many passages are found."""
+        self.index, self.answerability, self.count = index, answerability, count
+
+    @classmethod
+    def open(cls, folder: Path, opened: Index, count: int = 3) -> "Retriever":
+        """The opened index of a folder that holds a fitted answerability; UserError where they don't fit together."""
+        learned = Answerability.open(folder)
+        if learned.reranker != opened.reranker:
+            raise UserError(f"{folder}: what it can answer was learned with another retrieval.reranker; run "
+                            "`twofold index` again")
+        return cls(opened, learned, count)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What the index was encoded with."""
+        return self.index.encoder
+
+    def find(self, question: str, count: int | None = None, earlier: Sequence[str] = (), where: Filter | None = None,
+             leave_out: Collection[int] = ()) -> Finding:
+        """The best passages for a question (`count` of them, else its own), and the probability that they answer it.
+
+        `earlier` are the questions before it, oldest first: one that leans on them is searched together with them.
+        """
+        count = count or self.count
+        asked = standalone(question, earlier)
+        found = self.index.search(asked, max(count, LOOK), leave_out, where)
+        probability = self.answerability.probability(asked, found[: max(self.count, LOOK)], self.index.words.rarity)
+        return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)
+
+
+def standalone(question: str, earlier: Sequence[str]) -> str:
+    """The question, after the last one that stands by itself if it leans on what went before ("and on Sundays?")."""
+    if not earlier or not _depends(question):
+        return question
+    before = next((one for one in reversed(earlier) if not _depends(one)), earlier[-1])
+    return f"{before} {question}"
+
+
+def _depends(question: str) -> bool:
+    words = len(set(stems(question)))
+    return bool(_LEANS.match(question)) or not words or (words < FEWEST_STEMS and bool(_POINTS.search(question)))

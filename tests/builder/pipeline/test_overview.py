@@ -1,0 +1,84 @@
+"""A workspace at a glance: what it holds, what is built, and what to do next."""
+
+import fcntl
+import json
+import os
+import time
+
+import pytest
+
+from builder.pipeline.overview import overview, workspaces
+from builder.workspace import releases
+from builder.workspace.folder import Workspace, new
+from knowledge.errors import UserError
+
+
+def indexed(workspace):
+    """Give it an index that is only a folder: the overview looks no deeper."""
+    folder = workspace.place("index", "a" * 20)
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text("{}")
+    workspace.use("index", folder)
+
+
+def test_what_to_do_next_goes_from_filling_to_asking(written):
+    workspace = Workspace(written)
+    assert (overview(written).next, overview(written).documents, overview(written).examples) == ("build", 1, 10)
+    indexed(workspace)
+    now = overview(written)
+    assert (now.next, now.why, now.indexed, now.adapted) == ("build", "Its build is not finished.", True, False)
+    releases.freeze(workspace, [{"name": "facts", "met": False, "said": "", "next": ""}])
+    assert overview(written).next == "promote" and "missed 1 of its gates" in overview(written).why
+    releases.promote(workspace, "r001", force=True)
+    assert (overview(written).next, overview(written).live) == ("ask", "r001")
+
+
+def test_what_changed_since_the_build_began_is_named(written):
+    workspace = Workspace(written)
+    indexed(workspace)
+    began = time.time() - 50
+    for one in (written, *written.rglob("*")):
+        os.utime(one, (began - 50, began - 50))
+    releases.freeze(workspace, began=began)
+    releases.promote(workspace, "r001")
+    assert overview(written).next == "ask"
+    os.utime(written / "examples.jsonl", (began + 5, began + 5))  # while the build was at work
+    os.utime(written / "documents" / "house.md", (began + 9, began + 9))
+    assert overview(written).next == "build"
+    assert overview(written).why == "documents, examples changed since the last build."
+
+
+def test_an_empty_one_is_to_be_filled_and_without_questions_they_are_asked_for(tmp_path, written):
+    new(tmp_path / "bare", "blank")
+    assert overview(tmp_path / "bare").next == "fill"
+    (written / "questions.jsonl").unlink()
+    indexed(Workspace(written))
+    releases.freeze(Workspace(written))
+    assert overview(written).next == "questions"
+
+
+def test_a_file_that_cannot_be_read_is_named_and_a_folder_that_is_none_refused(written, tmp_path):
+    (written / "examples.jsonl").write_text("{broken\n")
+    now = overview(written)
+    assert (now.next, now.name) == ("mend", written.name) and "examples.jsonl:1" in now.why
+    with pytest.raises(UserError, match="holds no brand.yaml"):
+        overview(tmp_path)
+
+
+def test_a_build_that_runs_is_waited_for(written):
+    (written / ".twofold").mkdir()
+    event = {"at": "2026-11-24T09:00:00+00:00", "stage": "train", "done": 1, "total": 4, "note": ""}
+    with (written / ".twofold" / "progress.jsonl").open("w") as file:
+        file.write(json.dumps(event) + "\n")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        now = overview(written)
+        assert (now.next, now.builds) == ("wait", True) and "train" in now.why
+    assert overview(written).next == "build"
+
+
+def test_only_folders_with_a_brand_are_workspaces(tmp_path, written):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "file").write_text("x")
+    new(tmp_path / "another", "blank")
+    assert workspaces(tmp_path) == [tmp_path / "another", written]

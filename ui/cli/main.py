@@ -1,0 +1,260 @@
+"""The command line: reads what the user asks for, calls the builder, prints what it says."""
+
+import importlib.util
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowledge.errors import JudgedFailure, UserError
+from knowledge.files import unwritable
+from ui.cli import build, evaluate, questions
+from ui.cli.build import Folder, Json, print_json
+
+if TYPE_CHECKING:
+    from builder.answering.assistant import Reply
+    from builder.answering.citations import Citation
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="An assistant that sounds like your brand and says only what your documents say.")
+
+
+STOPPED = 130
+
+
+def main() -> None:
+    """Run a command: exit 0 done, 1 a judged failure, 2 bad input, 130 Ctrl-C."""
+    from ui.cli.terminal import say
+
+    try:
+        code = app(standalone_mode=False)
+        if code == STOPPED:  # Typer's own word for Ctrl-C
+            say("twofold: stopped; nothing is lost, the same command carries on")
+            sys.stdout.flush()
+            os._exit(STOPPED)  # llama.cpp, stopped within a reply, may never finish its own clearing up
+    except UserError as error:
+        say(f"twofold: {error}")
+        code = 1 if isinstance(error, JudgedFailure) else 2
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read has gone; the flush at exit would fail
+        code = 0
+    except OSError as error:
+        say(f"twofold: {unwritable(Path(error.filename or '.'), error)}")
+        code = 2
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        said = error.format_message().rstrip(".")
+        bare = said.startswith("Usage:")
+        say(said if bare else f"twofold: {said}; `twofold --help` lists the commands")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def new(folder: Folder, template: Annotated[str, typer.Option(help="Which workspace to start from.")] = "support"
+        ) -> None:
+    """Make a workspace that already works."""
+    from builder.workspace.folder import new as make
+    from ui.cli.terminal import say
+
+    make(folder, template)
+    say(f"{folder} is ready; next: twofold build {shlex.quote(str(folder))}")
+
+
+for command in (build.audit, build.plan, build.build, build.index,
+                build.train, evaluate.check, evaluate.evaluate,
+                evaluate.ablate, questions.questions, questions.feedback):
+    app.command()(command)
+
+
+@app.command()
+def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(
+        help="prompt-only, rag-only, fine-tune-only or hybrid; else the most that is built.")] = None,
+        after: Annotated[str, typer.Option(help="The question before, if this one leans on it.")] = "",
+        below: Annotated[str, typer.Option("--folder", help="Search only this folder of documents/.")] = "",
+        language: Annotated[str, typer.Option(help="Search only documents in it, such as en.")] = "",
+        tag: Annotated[str, typer.Option(help="Search only documents that carry it.")] = "",
+        since: Annotated[str, typer.Option(help="Search only documents from this day on, such as 2026-01-31.")] = "",
+        until: Annotated[str, typer.Option(help="Search only documents up to this day.")] = "",
+        as_json: Json = False) -> None:
+    """One reply, streamed, with its sources."""
+    from builder.answering.assistant import checked
+    from builder.answering.opening import filtered, open_assistant
+    from builder.answering.systems import system_named
+    from builder.workspace.folder import Workspace
+    from ui.cli.terminal import say, show, source_lines, write
+
+    workspace, wanted = Workspace(folder), system_named(system) if system else None
+    checked(question)
+    assistant = open_assistant(workspace)
+    chosen = wanted or assistant.systems[-1]
+    if len(assistant.systems) == 1:
+        say(f"nothing is built yet, so the base model answers alone; run twofold build {shlex.quote(str(folder))}")
+    where = filtered(below, language, tag, since, until)
+    reply = assistant.answer(question, chosen, None if as_json else write, earlier=[after] if after else [],
+                             where=where)
+    if as_json:
+        print_json(reply_json(reply))
+        return
+    write("\n")
+    if reply.found and not reply.abstained:
+        show("\n".join(source_lines(reply)))
+
+
+@app.command()
+def compare(folder: Folder, question: str, as_json: Json = False) -> None:
+    """The four systems side by side on one question."""
+    from builder.answering.opening import open_assistant
+    from builder.workspace.folder import Workspace
+    from ui.cli.terminal import show
+
+    assistant = open_assistant(Workspace(folder))
+    replies = []
+    for system in assistant.systems:
+        reply = assistant.answer(question, system)
+        replies.append(reply)
+        if not as_json:
+            show(f"── {system.name} · {reply.seconds:.1f} s" + (" · abstained" if reply.abstained else ""))
+            show(reply.text + "\n")
+    if as_json:
+        print_json({"question": question, "replies": [reply_json(reply) for reply in replies]})
+
+
+def reply_json(reply: "Reply") -> dict[str, Any]:
+    """A reply as `ask --json` prints it."""
+    sources = [{"document": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
+                "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.shown}
+               for one in reply.found]
+    return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
+            "answerable": reply.probability, "sources": sources,
+            "citations": [_cited(reply, one) for one in reply.citations], "seconds": reply.seconds,
+            "tokens": reply.tokens, "finish": reply.finish}
+
+
+def _cited(reply: "Reply", one: "Citation") -> dict[str, Any]:
+    """One sentence and its support; the span's offsets are the document's."""
+    made: dict[str, Any] = {"sentence": reply.text[one.start:one.end], "start": one.start, "end": one.end,
+                            "states_something": one.needs, "supported": one.found is not None, "support": one.support}
+    if one.found is None:
+        return made
+    passage = reply.found[one.found].passage
+    return made | {"source": one.found + 1, "document": passage.document, "heading": passage.heading,
+                   "page": passage.page, "span_start": passage.start + one.passage_start,
+                   "span_end": passage.start + one.passage_end,
+                   "span": passage.text[one.passage_start:one.passage_end]}
+
+
+@app.command()
+def releases(folder: Folder, as_json: Json = False) -> None:
+    """What is live, and what was."""
+    from builder.workspace import releases as release
+    from builder.workspace.folder import Workspace
+    from ui.cli.terminal import say, show
+
+    workspace = Workspace(folder)
+    live = release.live_name(workspace)
+    if as_json:
+        print_json({"live": live, "releases": release.names(workspace),
+                    "missed": {name: release.missed(workspace, name) for name in release.names(workspace)}})
+        return
+    for name in release.names(workspace):
+        lacking = ", ".join(gate["name"] for gate in release.missed(workspace, name))
+        show(f"{name}{'  live' if name == live else ''}{f'  missed: {lacking}' if lacking else ''}")
+    if not release.names(workspace):
+        say(f"no release yet; run twofold build {shlex.quote(str(folder))}")
+    elif live is None:
+        say("nothing is live, so the newest build answers; promote one to hold on to it")
+
+
+@app.command()
+def promote(folder: Folder, name: str,
+            force: Annotated[bool, typer.Option("--force", help="Even if it missed a gate.")] = False) -> None:
+    """Make a release the one that answers."""
+    from builder.workspace import releases as release
+    from builder.workspace.folder import Workspace
+    from ui.cli.terminal import say
+
+    release.promote(Workspace(folder), name, force)
+    say(f"{name} is live")
+
+
+@app.command()
+def rollback(folder: Folder) -> None:
+    """Make the release live that was before."""
+    from builder.workspace import releases as release
+    from builder.workspace.folder import Workspace
+    from ui.cli.terminal import say
+
+    say(f"{release.rollback(Workspace(folder))} is live")
+
+
+@app.command()
+def export(folder: Folder, to: Annotated[str, typer.Option(help="gguf, merged, peft or ollama.")] = "peft") -> None:
+    """The half that others can run (not built yet)."""
+    raise UserError("export is not built yet; the adapter lies in .twofold/adapters as a PEFT folder")
+
+
+@app.command()
+def serve(folder: Folder) -> None:
+    """An OpenAI-compatible API (not built yet)."""
+    raise UserError("serve is not built yet; `twofold app` answers in the browser, `twofold ask` in the terminal")
+
+
+@app.command("app")
+def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A workspace, or a folder of some.")]
+                  = Path("."),
+                  port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None,
+                  address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 lets others in, who must sign "
+                                                            "in.")] = "localhost") -> None:
+    """The Streamlit app: make assistants, ask, compare, judge and release them, in the browser."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; `twofold new {folder}` makes a workspace that works")
+    _serve_pages(folder, port, address)
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the workspace is made.")]
+         = Path("twofold-demo"),
+         pages: Annotated[bool, typer.Option("--app/--no-app", help="Open the app at the end.")] = True,
+         port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
+    """New, build and app on the built-in support bot."""
+    from builder.workspace.folder import Workspace
+    from builder.workspace.folder import new as make
+    from ui.cli.terminal import say
+
+    if not (folder / "brand.yaml").exists():
+        make(folder, "support")
+        say(f"made the support bot's workspace in {folder}")
+    build.run_build(Workspace(folder), False)
+    if pages:
+        _serve_pages(folder, port)
+
+
+def _serve_pages(folder: Path, port: int | None, address: str = "localhost") -> None:
+    """Become Streamlit's server; where to find it is printed. UserError where others could open it unasked."""
+    from builder.workspace.folder import Workspace
+    from knowledge.reading.documents import LARGEST
+    from ui.cli.terminal import say
+    from ui.parts import sign_in, theme
+
+    pages, server = (importlib.util.find_spec(f"ui.{name}") for name in ("app", "streamlit_server"))
+    if pages is None or pages.origin is None or server is None or server.origin is None:
+        raise UserError("the app's files are missing; install Twofold again")
+    reached = sign_in.arguments(address)
+    chosen = ["--server.port", str(port)] if port else []
+    colours = Workspace(folder).brand.colours if (folder / "brand.yaml").is_file() else {}
+    seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if public := sign_in.found_at():
+        say(f"people sign in at {public.replace('{port}', str(port or 8501))}")
+        seen = False
+    # -P: modules that happen to lie in the folder where the command was given are not the app's.
+    command = [sys.executable, "-P", server.origin, "run", pages.origin, "--server.headless", str(not seen).lower(),
+               "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false",
+               "--server.maxUploadSize", str(LARGEST // 1_000_000), "--server.fileWatcherType", "none", *reached,
+               *theme.arguments(colours), *chosen, "--", str(folder)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)

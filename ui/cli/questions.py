@@ -1,0 +1,138 @@
+"""The commands for what people decide on: drafted questions, one by one, and what was said of replies."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from builder.workspace.folder import Workspace
+from ui.cli.build import Folder, Json, print_json
+
+if TYPE_CHECKING:
+    from builder.curation.drafts import Draft
+    from builder.curation.feedback import Item
+
+def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
+              reword: Annotated[bool, typer.Option(help="Let the base model offer another wording of each.")] = False,
+              source: Annotated[Path | None, typer.Option(
+                  "--from", help="Take those of a promptfoo configuration or of inspect samples instead.")] = None,
+              as_json: Json = False) -> None:
+    """Draft questions from the documents; each counts only once you have accepted it."""
+    from builder.curation.drafts import EXHAUSTED, accept, draft, refuse
+    from builder.pipeline.train_stage import base_replies
+    from knowledge.errors import UserError
+    from ui.cli.terminal import say, show
+
+    workspace = Workspace(folder)
+    if source:
+        _taken(workspace, source, as_json)
+        return
+    drafts = draft(workspace, count, base_replies(workspace, workspace.brand) if reword else None)
+    if as_json:
+        print_json({"drafts": [asdict(one) for one in drafts]})
+        return
+    accepted = 0
+    for number, one in enumerate(drafts, 1):
+        _show(number, len(drafts), one)
+        answer = _ask("[a]ccept, [e]dit, [r]efuse, [s]kip, [q]uit")
+        if answer.startswith("q"):
+            break
+        if answer.startswith("e"):
+            one, answer = _edited(one), "a"
+        if answer.startswith("a"):
+            try:
+                accept(workspace, one)
+                accepted += 1
+            except UserError as error:
+                say(f"left out: {error}")
+        elif answer.startswith("r"):
+            refuse(workspace, one)
+    if not drafts:
+        show(f"nothing left to draft. {EXHAUSTED}")
+    say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
+
+
+def feedback(folder: Folder, as_json: Json = False) -> None:
+    """What people said of replies, blind choices, and the questions that found no answer; the app decides on them."""
+    from builder.answering.opening import open_retriever
+    from builder.curation.feedback import items, lacks
+    from builder.curation.votes import tally
+    from builder.workspace.releases import unit
+    from ui.cli.terminal import say, show, table
+
+    workspace = Workspace(folder)
+    waiting, answering = items(workspace), unit(workspace)
+    found = tally(items(workspace, ("choice",), None))
+    index = answering.state.index
+    missing = lacks(workspace, open_retriever(answering.brand, index)) if index else []
+    if as_json:
+        print_json({"waiting": [asdict(one) for one in waiting], "choices": asdict(found) | {
+            "halves": [asdict(half) | {"said": half.said} for half in found.halves]},
+            "lacks": [asdict(one) for one in missing]})
+        return
+    for one in waiting:
+        show("\n".join(_said(one)))
+    if found.choices:
+        table(f"{_counted(found.choices, 'blind choice')} on {_counted(found.questions, 'question')}",
+              ["system", "won", "95 % interval"],
+              [[name, f"{won.value:.0%}", "–" if won.low is None else f"{won.low:.0%} to {won.high:.0%}"]
+               for name, won in found.wins.items()])
+        show("\n".join(half.said for half in found.halves))
+    for lack in missing:
+        show(f"asked {_counted(len(lack.items), 'time')}, and the documents don't say: {lack.question}")
+    say(f"{len(waiting)} to be decided on, on the app's page Feedback")
+
+
+def _said(one: "Item") -> list[str]:
+    """A question with what was said to it, each named for what it is; later lines of a reply are set in deeper."""
+    who = one.system or "the assistant"
+    named = [(f"{who}, chosen blind" if one.kind == "choice" else f"{who} replied", one.reply),
+             ("a person's better reply", one.better)]
+    lines = [f"{one.kind}: {one.question}", *(f"  {name}: {text}" for name, text in named if text)]
+    if one.kind == "choice" and not one.reply:
+        lines.append("  none of the replies was chosen")
+    return ["\n    ".join(line.splitlines()) for line in lines]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:
+    """Add a file's questions, and say which were left out and why."""
+    from builder.curation.drafts import add
+    from builder.evaluation.interchange.imports import questions_from
+    from ui.cli.terminal import say
+
+    added, left = add(workspace, questions_from(source), str(source))
+    if as_json:
+        print_json({"added": added, "left_out": left})
+        return
+    for why in left:
+        say(f"left out: {why}")
+    say(f"{added} questions added to {workspace.folder / 'questions.jsonl'}")
+
+
+def _show(number: int, total: int, one: "Draft") -> None:
+    from ui.cli.terminal import show
+
+    show(f"{number} of {total}  {one.question}")
+    show(f"   fact    {' | '.join(one.facts[0])}")
+    show(f"   stands  {one.source}, {one.group}: {one.answer}")
+    for said in one.paraphrases:
+        show(f"   or      {said}")
+
+
+def _edited(one: "Draft") -> "Draft":
+    """The draft with what a person writes in place of question and fact; an empty line keeps it."""
+    question = _ask("question (Enter keeps it)")
+    return one.edited(question, _ask("fact, spellings apart by | (Enter keeps it)"))
+
+
+def _ask(what: str) -> str:
+    """One line from the person; the end of input means to quit."""
+    try:
+        return input(f"{what}: ").strip()
+    except EOFError:
+        return "q"

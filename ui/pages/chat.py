@@ -1,0 +1,158 @@
+"""The chat page: one question after another, each reply streamed, with its sources, and what people say of it."""
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import streamlit as st
+
+from builder.answering.assistant import LONGEST_QUESTION, Reply
+from builder.answering.systems import System
+from builder.curation.feedback import Item, Kind
+from builder.workspace.folder import Workspace
+from builder.workspace.releases import names
+from knowledge.errors import UserError
+from ui.parts.private_first import ask, keep, kept, take_back, unanswered
+from ui.parts.session import Opened, opened, starters, workspace
+from ui.parts.show import ability, citations, fault, notes, plain, sources
+
+# What a vote of st.feedback stands for.
+VOTES: tuple[Kind, Kind] = ("down", "up")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, and its reply or why there is none."""
+
+    question: str
+    reply: Reply | None
+    release: str
+    fault: str = ""
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+
+def page() -> None:
+    """Draw the page; a question that waits is answered at the end of the history."""
+    here = workspace()
+    st.title(plain(here.brand.name))
+    st.caption(":material/smart_toy: You are talking to an AI. It can be wrong, so check its sources. "
+               "The model sees each question by itself; one that leans on the last is looked up with it.")
+    now = opened(_release(here))
+    turns: list[Turn] = st.session_state.setdefault("turns", [])
+    system = _picker(now.assistant.systems)
+    if now.assistant.retriever is None:
+        st.page_link("documents.py", label="It has no documents to answer from yet: add some, and index them",
+                     icon=":material/upload:")
+    if not turns and not st.session_state.get("asked"):
+        _starters(starters(here))
+    for turn in turns:
+        _asked(turn.question)
+        with st.chat_message("assistant", avatar=":material/smart_toy:"):
+            _answered(here, now, turn)
+    st.chat_input("Ask a question", key="typed", max_chars=LONGEST_QUESTION, on_submit=_take_typed)
+    if question := st.session_state.get("asked"):
+        turns.append(_answer(here, now, question, system, [turn.question for turn in turns]))
+        st.session_state.asked = None
+
+
+def _release(here: Workspace) -> str | None:
+    """The release that is to answer; None for the live one, or the last build."""
+    known = names(here)
+    if not known:
+        return None
+    return st.selectbox("Release", known[::-1], index=None, key="release", placeholder="Whichever is live")
+
+
+def _picker(systems: tuple[System, ...]) -> System:
+    """The system that answers, hybrid where it can; and the button that clears."""
+    named = {system.name: system for system in systems}
+    if st.session_state.get("system") not in named:
+        st.session_state.system = list(named)[-1]
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        name = st.pills("System", list(named), key="system", required=True, wrap=True) or list(named)[-1]
+        st.button("Clear", icon=":material/delete_sweep:", type="tertiary", on_click=_clear)
+    st.caption(ability(name))
+    return named[name]
+
+
+def _starters(questions: list[str]) -> None:
+    if questions:
+        st.markdown("**Try one of these**")
+    for number, question in enumerate(questions):
+        st.button(plain(question), key=f"starter {number}", icon=":material/chat_bubble:", width="stretch",
+                  on_click=_ask, args=(question,))
+
+
+def _asked(question: str) -> None:
+    with st.chat_message("user", avatar=":material/person:"):
+        st.text(question, width="stretch")
+
+
+def _answer(here: Workspace, now: Opened, question: str, system: System, earlier: list[str]) -> Turn:
+    """Ask, and draw the reply as it comes; a question that found no answer is kept as one."""
+    _asked(question)
+    with st.chat_message("assistant", avatar=":material/smart_toy:"):
+        place = st.empty()
+        try:
+            turn = Turn(question, now.answer(question, system, place, earlier), now.release)
+        except UserError as error:
+            turn = Turn(question, None, now.release, str(error))
+        if turn.reply and turn.reply.abstained:
+            unanswered(here, f"{turn.key} unanswered", question, now.own)
+        with place.container():
+            _answered(here, now, turn)
+    return turn
+
+
+def _answered(here: Workspace, now: Opened, turn: Turn) -> None:
+    """A reply with its notes, sources and votes, or the error in its place."""
+    reply = turn.reply
+    if reply is None:
+        fault(turn.fault)
+        return
+    st.text(reply.text, width="stretch")
+    notes(reply)
+    with st.container(gap="xsmall"):
+        citations(reply)
+        sources(reply.found)
+    release = f" · {plain(turn.release)}" if turn.release else ""
+    st.caption(f"{reply.system}{release} · {reply.seconds:.1f} s · {reply.tokens} tokens")
+    _votes(here, now, turn, reply)
+
+
+def _votes(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
+    """Thumbs, and a better reply; both go to the feedback, where somebody decides what becomes of them."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.feedback("thumbs", key=f"vote {turn.key}", on_change=_voted, args=(here, now, turn, reply))
+        with st.popover("Write a better reply", icon=":material/edit:", type="tertiary"), st.form(
+                f"better {turn.key}", border=False):
+            st.text_area("A better reply", reply.text, key=f"reply {turn.key}", max_chars=LONGEST_QUESTION, height=160)
+            st.form_submit_button("Keep it", type="primary", on_click=_voted, args=(here, now, turn, reply))
+    ask(here, turn.key, now.own)
+    if kept(turn.key):
+        st.caption(":material/check: Kept. It counts once somebody accepts it on the page Feedback.")
+
+
+def _voted(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
+    """Keep the vote and the better reply as they are now; a vote taken back is forgotten."""
+    vote, better = (st.session_state.get(f"{what} {turn.key}") for what in ("vote", "reply"))
+    better = (better or "").strip()
+    better = "" if better == reply.text else better
+    if vote is None and not better:
+        take_back(here, turn.key)
+        return
+    keep(here, Item(turn.key, VOTES[vote or 0], turn.question, reply.text, better, reply.system, turn.release), now.own)
+
+
+def _take_typed() -> None:
+    _ask(st.session_state.typed)
+
+
+def _ask(question: str) -> None:
+    st.session_state.asked = question
+
+
+def _clear() -> None:
+    st.session_state.turns, st.session_state.asked = [], None
+
+
+page()

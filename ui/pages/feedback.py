@@ -1,0 +1,200 @@
+"""The feedback page: what people said, to be made an example, a preference or a question; and what documents lack."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import streamlit as st
+
+from builder.curation.feedback import (
+    Item,
+    Lack,
+    as_example,
+    as_preference,
+    as_question,
+    check_reply,
+    decide,
+    items,
+    lacks,
+    made_public,
+)
+from builder.workspace.folder import Workspace
+from knowledge.errors import UserError
+from ui.parts.private_first import Store, ask, hold, waits
+from ui.parts.session import searching, workspace
+from ui.parts.show import counted, fault, plain
+
+AT_ONCE = 5
+LONGEST = 4000  # characters of a reply that can be written here
+SAID: dict[str, tuple[str, str, Literal["green", "red", "blue"]]] = {
+    "up": ("good", ":material/thumb_up:", "green"), "down": ("bad", ":material/thumb_down:", "red"),
+    "choice": ("chosen blind", ":material/how_to_vote:", "blue")}
+
+
+def page() -> None:
+    """Draw what was said and not decided on yet, and below it the questions that found no answer."""
+    here = workspace()
+    st.title("Feedback")
+    st.caption("What people said in Chat and Compare. Nothing is learnt from it until you accept it here; the next "
+               "build then uses it. What judges never trains: an accepted question can become no example.")
+    if done := st.session_state.pop("feedback done", ""):
+        st.success(done, icon=":material/check:")
+    waiting = items(here)
+    if not waiting:
+        st.info("Nothing waits for you. Thumbs, better replies and blind choices come here.")
+    for item in waiting[:AT_ONCE]:
+        _card(here, item)
+    if len(waiting) > AT_ONCE:
+        st.caption(f"{len(waiting) - AT_ONCE} more wait below these.")
+    _lacks(here)
+
+
+def _card(here: Workspace, item: Item) -> None:
+    """One thing that was said, open for editing, with what can become of it."""
+    said, icon, colour = SAID[item.kind]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(said, icon=icon, color=colour)
+            st.caption(plain(" · ".join(filter(None, (item.system, item.release, item.at[:16].replace("T", " "))))))
+        worse = _worse(item)
+        with st.form(f"item {item.key}", border=False):
+            question = st.text_input("Question", item.question, key=f"question {item.key}", max_chars=LONGEST)
+            better = st.text_area("Reply, as it should be", item.proposed, key=f"reply {item.key}", height=120,
+                                  max_chars=LONGEST, placeholder="Write what it should have said")
+            facts = st.text_input("For a question that judges: what a right reply must hold; spellings apart by |",
+                                  key=f"facts {item.key}", max_chars=500)
+            with st.container(horizontal=True):
+                example = st.form_submit_button("Example", type="primary", icon=":material/school:",
+                                                help="Training shows this reply to this question.",
+                                                key=f"example {item.key}")
+                preference = st.form_submit_button("Preference", icon=":material/compare_arrows:", disabled=not worse,
+                                                   help="Training learns that this reply is better than the other.",
+                                                   key=f"preference {item.key}")
+                judging = st.form_submit_button("Question", icon=":material/gavel:",
+                                                help="It judges from now on, and never trains.",
+                                                key=f"judging {item.key}")
+                refused = st.form_submit_button("Refuse", icon=":material/close:", key=f"refuse {item.key}")
+    if example:
+        _accept(here, item, "It is an example now.", as_example, question, better)
+    elif preference:
+        _accept(here, item, "It is a preference now.", as_preference, question, better, worse)
+    elif judging:
+        _accept(here, item, "It judges from now on.", _judges, question, better, facts)
+    elif refused:
+        _do("Refused.", lambda: decide(here, item, "refused"))
+    if waits(_flag(item)):
+        ask(here, _flag(item), _own(here))
+
+
+def _accept(here: Workspace, item: Item, words: str, store: Store, question: str, reply: str, *more: str) -> None:
+    """Make of it what `store` does, unless something private is in what is written: `ask` then asks first."""
+    def stored(here: Workspace, *texts: str) -> None:
+        store(here, item, *texts)
+        st.session_state["feedback done"] = words
+
+    try:
+        check_reply(item, reply)  # before it is flagged: without what is private in it, it would seem another
+        hold(here, _flag(item), (question, reply, *more), _own(here), stored)
+    except UserError as error:
+        fault(error)
+        return
+    if not waits(_flag(item)):
+        st.rerun()
+
+
+def _judges(here: Workspace, item: Item, question: str, answer: str, facts: str) -> None:
+    as_question(here, item, question, answer, [facts])
+
+
+def _flag(item: Item) -> str:
+    """The key under which something private is asked about here; its own key is that of the chat it comes from."""
+    return f"accept {item.key}"
+
+
+def _own(here: Workspace) -> str:
+    """What the brand itself makes public, and so is nothing private."""
+    retriever = searching()
+    return made_public(here.brand, retriever.index if retriever else None)
+
+
+def _worse(item: Item) -> str:
+    """The reply that is to lose: one voted down, one that a better one was written for, or one not chosen."""
+    if item.kind == "choice" and item.reply:
+        others = [system for system, text in item.others.items() if text != item.reply]
+        if not others:
+            return ""
+        chosen = st.selectbox("Better than the reply of", others, key=f"worse {item.key}")
+        st.text(item.others[chosen], width="stretch")
+        return item.others[chosen]
+    if item.better or item.kind == "down":
+        st.caption("The reply was")
+        st.text(item.reply, width="stretch")
+        return item.reply
+    return ""
+
+
+def _lacks(here: Workspace) -> None:
+    """The questions that found no answer, by meaning: what the documents lack."""
+    st.header("What the documents lack", anchor=False)
+    retriever = searching()
+    if retriever is None:
+        st.caption("Nothing is indexed yet, so nothing was looked up.")
+        return
+    found = lacks(here, retriever)
+    if not found:
+        st.caption("Every question of a chat found an answer so far, or finds one by now.")
+        return
+    st.caption("A question stands here because the assistant abstained; those of one meaning stand together. That may "
+               "also be the assistant's fault, so search the documents for it first. Where they really don't answer "
+               "it, write the answer into them: once that is indexed, the question goes from here. Or let the question "
+               "judge: then a reply is right when it says that it doesn't know.")
+    st.page_link("documents.py", label="Search or add documents", icon=":material/search:")
+    for lack in found:
+        _lack(here, lack)
+
+
+def _lack(here: Workspace, lack: Lack) -> None:
+    times = f"asked {len(lack.items)} times" if len(lack.items) > 1 else "asked once"
+    with st.container(border=True):
+        st.text(lack.question, width="stretch")
+        st.caption(f"{times}, last on {plain(lack.items[0].at[:10])} · the documents answer it with probability "
+                   f"{lack.probability:.0%}")
+        others = {one.question for one in lack.items} - {lack.question}
+        if others:
+            with st.expander(counted(len(others), "other wording"), type="compact"):
+                for question in sorted(others):
+                    st.text(question, width="stretch")
+        key = lack.items[0].key
+        with st.container(horizontal=True):
+            if st.button("Judge that it says it doesn't know", key=f"lack {key}", icon=":material/gavel:",
+                         help="Only for what the documents really don't answer: it becomes a question without an "
+                              "answer, and never trains."):
+                _do("It judges from now on whether the assistant says that it doesn't know.",
+                    lambda: _unanswerable(here, lack))
+            if st.button("Dismiss", key=f"dismiss {key}", icon=":material/close:"):
+                _do("Dismissed.", lambda: _dismiss(here, lack))
+
+
+def _unanswerable(here: Workspace, lack: Lack) -> None:
+    middle = next(one for one in lack.items if one.question == lack.question)
+    as_question(here, middle, lack.question, "", answerable=False)
+    _dismiss(here, lack, but=middle)
+
+
+def _dismiss(here: Workspace, lack: Lack, but: Item | None = None) -> None:
+    for item in lack.items:
+        if item != but:
+            decide(here, item, "refused")
+
+
+def _do(words: str, done: Callable[[], None]) -> None:
+    """Do it and draw the page again; what may not be done is told, and what was written stays."""
+    try:
+        done()
+    except UserError as error:
+        fault(error)
+        return
+    st.session_state["feedback done"] = words
+    st.rerun()
+
+
+page()

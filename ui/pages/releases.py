@@ -1,0 +1,126 @@
+"""The releases page: what is live, which gates each release met or missed, and what changed between two."""
+
+import difflib
+from collections.abc import Callable
+
+import streamlit as st
+
+from builder.evaluation.compare_releases import against, answering, began, contents, evaluations, told
+from builder.evaluation.evaluate import PRIMARY
+from builder.report.model import read_report
+from builder.workspace.folder import Workspace
+from builder.workspace.releases import details, live_name, names, promote, rollback
+from knowledge.errors import UserError
+from ui.parts.session import CHOSEN, workspace
+from ui.parts.show import fault, plain
+
+PARTS = {"index": "index and threshold", "check": "checks", "evaluation": "report"}
+"""What a reader calls those parts whose name here is another."""
+
+
+def page() -> None:
+    """Draw the releases, newest first, and below them two of them beside each other."""
+    here = workspace()
+    st.title("Releases")
+    known = names(here)
+    if not known:
+        st.text("There is no release yet. Each build makes one.")
+        st.page_link("build.py", label="Build it", icon=":material/construction:")
+        return
+    live = live_name(here)
+    st.caption(f"{live} answers." if live else "Nothing is live, so the newest build answers. Promote one to hold on "
+               "to it while you build on.")
+    if wrong := st.session_state.pop("not_done", ""):
+        fault(wrong)
+    if live and st.button("Roll back", icon=":material/undo:", help="The release that was live before answers again."):
+        _do(lambda: rollback(here))
+    for name in reversed(known):
+        _release(here, name, name == live)
+    if len(known) > 1:
+        _between(here, known)
+
+
+def _release(here: Workspace, name: str, live: bool) -> None:
+    """One release: its figures, its gates, and what may be done with it."""
+    known = details(here, name)
+    lacking = [gate for gate in known.get("gates", []) if not gate["met"]]
+    judged = name in evaluations(here)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.header(plain(name), anchor=False)
+            if live:
+                st.badge("live", icon=":material/check:", color="green")
+            if lacking:
+                st.badge(f"{len(lacking)} missed", icon=":material/warning:", color="orange")
+        st.caption(f"Built {began(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
+        gates = len(known.get("gates", []))
+        with st.expander(f"{gates} gate{'' if gates == 1 else 's'}", icon=":material/rule:", type="compact"):
+            for gate in known.get("gates", []):
+                mark = ":material/check:" if gate["met"] else ":material/warning:"
+                st.markdown(f"{mark} **{plain(gate['name'])}**: {plain(gate['said'])}")
+        with st.expander("What it is made of", icon=":material/package_2:", type="compact"):
+            st.markdown("\n".join(f"- {PARTS.get(part, part)} `{sha256}`"
+                                  for part, sha256 in contents(here, name).items()))
+            st.caption(f"SHA-256 of all of it: {plain(known['sha256'])}")
+        if judged:
+            st.page_link("report.py", label="Its report", icon=":material/bar_chart:",
+                         query_params={CHOSEN: here.folder.name, "of": name})
+        if not live:
+            sure = not lacking or st.checkbox("Promote it although it missed a gate", key=f"sure {name}")
+            if st.button("Promote", key=f"promote {name}", disabled=not sure, icon=":material/publish:"):
+                _do(lambda: promote(here, name, bool(lacking)))
+
+
+def _figures(here: Workspace, name: str) -> str:
+    """What its evaluation found of the system that answers, or why that can't be told."""
+    try:
+        report = read_report(evaluations(here)[name], name)
+    except UserError as error:
+        return plain(str(error))
+    system = answering(report)
+    scores = [f"{score} {one['value']:.2f}" for score in PRIMARY
+              if (one := report["systems"][system].get(score)) and one["value"] is not None]
+    return plain(f"{system}: {', '.join(scores)} on {report['questions']} questions")
+
+
+def _between(here: Workspace, known: list[str]) -> None:
+    """What the newer of two releases gained or lost, and how its brand.yaml differs."""
+    st.header("What changed", anchor=False)
+    older = st.selectbox("From", known[:-1], index=len(known) - 2, key="older")
+    newer = st.selectbox("To", known[known.index(older) + 1:], index=len(known) - 2 - known.index(older), key="newer")
+    before, after = contents(here, older), contents(here, newer)
+    said = {part: "only in one" if None in (before.get(part), after.get(part)) else
+            "the same" if before[part] == after[part] else "another" for part in dict.fromkeys((*before, *after))}
+    st.markdown("\n".join(f"- {PARTS.get(part, part)}: {what}" for part, what in said.items()))
+    if {older, newer} <= evaluations(here).keys():
+        _judged(here, older, newer)
+    was, now = (details(here, name)["brand"].splitlines() for name in (older, newer))
+    changed = "\n".join(difflib.unified_diff(was, now, older, newer, lineterm="", n=1))
+    if changed:
+        st.code(changed, language=None, wrap_lines=True)
+    else:
+        st.caption("brand.yaml is the same in both.")
+
+
+def _judged(here: Workspace, older: str, newer: str) -> None:
+    """What the newer one's answers gained or lost, in a line each, and where all replies are compared."""
+    try:
+        reports = [read_report(evaluations(here)[name], name) for name in (older, newer)]
+    except UserError as error:
+        fault(error)
+        return
+    st.markdown("\n".join(f"- {plain(line)}" for line in told(against(here, reports[1], older))))
+    st.page_link("report.py", label="Compare their replies", icon=":material/compare_arrows:", query_params={
+        CHOSEN: here.folder.name, "part": "Two releases", "before": older, "after": newer})
+
+
+def _do(done: Callable[[], object]) -> None:
+    """Do it and draw the page again; what can't be done is told there."""
+    try:
+        done()
+    except UserError as error:
+        st.session_state.not_done = str(error)
+    st.rerun()
+
+
+page()
