@@ -33,6 +33,7 @@ browser: .venv/installed
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: .venv/installed
 	$(BIN)/python -W ignore::FutureWarning -m benchmarks.engines

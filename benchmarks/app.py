@@ -47,7 +47,7 @@ def main() -> None:
     """Measure, and print the table; where there is no browser, say so."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     if not (folder / ".twofold" / "current.json").is_file():
-        subprocess.run([sys.executable, "-c", "from ui.cli.main import main; main()", "demo", str(folder), "--no-app"],
+        subprocess.run([sys.executable, "-m", "ui.cli", "demo", str(folder), "--no-app"],
                        check=True)
     try:
         with chromium() as browser, serving(folder) as app:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+import knowledge  # noqa: F401 - before torch, so that its threads wait asleep
+
 SECTIONS = {"Sending things back": "You may send a lamp back within 33 days if it is unused and in its own box.",
             "Mending": "We mend lamps of any make at the bench in our cellar, and a repair takes about 9 days.",
             "Opening hours": "The shop door is open from nine until five on weekdays, and never on Sundays.",

@@ -7,15 +7,16 @@ from knowledge.errors import UserError
 
 @dataclass(frozen=True)
 class System:
-    """One way of answering: two switches."""
+    """One way of answering: two switches; its technical name, and what people are shown."""
 
     name: str
+    title: str
     tuned: bool
     retrieves: bool
 
 
-SYSTEMS = (System("prompt-only", False, False), System("rag-only", False, True),
-           System("fine-tune-only", True, False), System("hybrid", True, True))
+SYSTEMS = (System("prompt-only", "plain model", False, False), System("rag-only", "documents only", False, True),
+           System("fine-tune-only", "voice only", True, False), System("hybrid", "full assistant", True, True))
 ELSEWHERE = "elsewhere"
 """How a reply ended that was not made here."""
 

@@ -16,6 +16,7 @@ from builder.model.base import Base
 from builder.model.engine import Decoding, Emit, Generated, Reading, Traced, prompt_ids
 from builder.model.prompt import Message
 from knowledge.errors import UserError
+from knowledge.machine import cores
 
 
 class LlamaEngine:
@@ -37,7 +38,7 @@ class LlamaEngine:
         settings.model.path = str(tuned or base.gguf)
         settings.n_ctx, settings.n_parallel = context * slots, slots
         settings.kv_unified = False
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = cores()
         settings.warmup, settings.fit_params, settings.ui = False, False, False
         settings.cache_ram_mib = 0
         settings.verbosity = -1

@@ -15,24 +15,19 @@ from builder.model.engine import ENDS, Decoding, Emit, Generated, Reading, Trace
 from builder.model.prompt import Message
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, home, make_folder
+from knowledge.machine import cores, multiplies_in_bf16
 
 BLOCK = 32
 """Tokens of a block of its cache on a CPU."""
 STEP = 256
 """Tokens read at most between two that are said."""
-NATIVE = ("avx512_bf16", "amx_bf16")
-"""What a CPU says of itself that multiplies in bf16; OpenVINO would do so without too, slowly."""
 MADE = "1"
 """Of how the weights are written for OpenVINO."""
 
 
 def precision() -> str:
     """What this machine computes in: bf16 where its CPU can, else 32 bits."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        flags = ""
-    return "bf16" if any(flag in flags for flag in NATIVE) else "f32"
+    return "bf16" if multiplies_in_bf16() else "f32"
 
 
 class OpenVinoEngine:
@@ -61,7 +56,7 @@ class OpenVinoEngine:
         scheduler.enable_prefix_caching = True
         number = "f32" if exact else precision()
         settings = {"INFERENCE_PRECISION_HINT": number, "KV_CACHE_PRECISION": number,
-                    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0", "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0))}
+                    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0", "INFERENCE_NUM_THREADS": cores()}
         try:
             if adapter:
                 settings["adapters"] = genai.AdapterConfig(

@@ -21,12 +21,12 @@ from builder.model import prepare
 from builder.model.engine import Decoding, Engine, Generated, at_once, prompt_ids
 from builder.model.export import write_served
 from builder.model.prompt import Message, render
-from builder.pipeline.calibration import peak_memory
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, mix, preferred
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from knowledge.files import write_json
+from knowledge.machine import peak_memory
 from knowledge.reading.documents import Document, read_documents
 from knowledge.search import answerable, index
 from knowledge.search.bm25 import WordSearch
@@ -56,7 +56,7 @@ def rehearse(workspace: Workspace, place: Path) -> dict[str, Any]:
     retriever = _retriever(workspace, documents)
     adapter = place / "adapter"
     if len(workspace.examples) >= FEWEST_EXAMPLES:
-        from builder.pipeline.calibration import calibrate
+        from builder.training.calibration import calibrate
 
         adapter.mkdir()
         start = time.perf_counter()

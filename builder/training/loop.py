@@ -1,10 +1,8 @@
 """The one loop that learns: batches to updates; early stop, the best epoch kept, and bit for bit where it stopped."""
 
-import ctypes
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from builder.training.adapter import cast, learning
 from builder.training.objectives import Computing, Encoded, Item, Objective, learn_replies
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, sync_folder, unwritable, write_json
+from knowledge.machine import keep_freed_memory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PATIENCE = 1
@@ -45,7 +44,7 @@ def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, w
     to norm 1. The order depends on seed and epoch alone, so a checkpoint needs no state of a random generator. Where
     `held_out` has grown worse for more than PATIENCE epochs, it ends; the weights of its best epoch are what stays.
     """
-    keep_memory()
+    keep_freed_memory()
     parameters = learning(model)
     optimiser = torch.optim.AdamW(parameters.values(), lr=run.rate, weight_decay=0.0)
     each = math.ceil(len(items) / run.batch)
@@ -85,16 +84,6 @@ def fit(model: Any, items: Sequence[Item], held_out: Sequence[Item], run: Run, w
     for name, weight in best.items():
         parameters[name].data.copy_(weight)
     return record
-
-
-def keep_memory() -> None:
-    """Let glibc keep freed memory: handing it back after each step and clearing it again takes an eighth of the time.
-
-    The settings are M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3); other C libraries are left alone.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(-1, 2**31 - 1)
-        library.mallopt(-3, 2**30)
 
 
 def _fresh(model: Any, row: Encoded, steps: int, dtype: str) -> dict[str, Any]:

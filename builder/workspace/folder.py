@@ -111,13 +111,6 @@ class Workspace:
         """The parts that the last build made."""
         return self.state_in(self.built / "current.json")
 
-    def live(self) -> State:
-        """The parts that answer: those of the live release, else those of the last build."""
-        from builder.workspace.releases import live_name
-
-        name = live_name(self)
-        return self.state_in(self.built / "releases" / name / "release.json") if name else self.current()
-
     def use(self, kind: str, folder: Path | None) -> None:
         """Record `folder` as the current part of this kind (index, adapter, check or evaluation)."""
         path = self.built / "current.json"

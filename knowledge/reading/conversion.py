@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from knowledge.machine import limit
 from knowledge.reading.converted import Converted, Unreadable
 
 SECONDS = 30.0
@@ -153,24 +155,10 @@ def answer(ending: str, data: bytes) -> dict[str, Any]:
 
 def limit_once() -> None:
     """What this process may never do again: take more memory than MEMORY, write files, leave a core behind."""
-    try:
-        import resource
-    except ImportError:
-        return  # Windows knows no such limits
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-        hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with suppress(ValueError, OSError):  # macOS knows no limit of the address space
-            resource.setrlimit(kind, (most, most))
+    for kind, most in (("AS", MEMORY), ("FSIZE", 0), ("CORE", 0)):
+        limit(kind, most)
 
 
 def limit_seconds() -> None:
     """Let this process compute for SECONDS from now, should its parent be gone and unable to kill it."""
-    try:
-        import resource
-        import time
-    except ImportError:
-        return
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soon = int(time.process_time() + SECONDS) + 5
-    resource.setrlimit(resource.RLIMIT_CPU, (soon if hard == resource.RLIM_INFINITY else min(soon, hard), hard))
+    limit("CPU", int(time.process_time() + SECONDS) + 5)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, hash_files, home, make_folder, read_json, write_json
-from knowledge.search.onnx import cores, session
+from knowledge.machine import cores
+from knowledge.search.onnx import session
 
 VERSION = "1"
 """Of what is written; a new one makes cross-encoders be exported again."""

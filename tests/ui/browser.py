@@ -55,7 +55,7 @@ def serving(folder: Path) -> "Iterator[App]":
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from ui.cli.main import main; main()", "app", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "ui.cli", "app", str(folder), "--port", str(port)]
     shown = {"DISPLAY", "WAYLAND_DISPLAY"}
     surroundings = {name: value for name, value in os.environ.items() if name not in shown} | {"HF_HUB_OFFLINE": "1"}
     log = folder.parent / f"{folder.name}.app.log"

@@ -88,7 +88,7 @@ def _hidden(here: Workspace, found: Sequence[Concern], places: Mapping[Example, 
 @st.cache_data(max_entries=8, show_spinner="Auditing the examples, questions and documents…")
 def _concerns(folder: str, files: str) -> list[Concern]:
     """The audit of a folder whose files have this hash; in a process of its own, for it may need what trains."""
-    command = [sys.executable, "-c", "from ui.cli.main import main; main()", "audit", "--json", "--", folder]
+    command = [sys.executable, "-m", "ui.cli", "audit", "--json", "--", folder]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     try:
         found = [Finding(**one) for one in json.loads(run.stdout)["findings"]]

@@ -22,7 +22,7 @@ def start(folder: Path, *arguments: str, log: str = LOG) -> None:
     """
     built = folder / ".twofold"
     built.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", "from ui.cli.main import main; main()", *arguments, "--", str(folder.resolve())]
+    command = [sys.executable, "-m", "ui.cli", *arguments, "--", str(folder.resolve())]
     with (built / log).open("wb") as said:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
                          start_new_session=True)

@@ -112,8 +112,8 @@ def test_a_file_that_can_not_be_used_any_more_is_one_line(tmp_path):
 WRITES = """
 import sys
 from pathlib import Path
-from builder.engine import Decoding, Generated
-from builder.remembered import Remembering
+from builder.model.engine import Decoding, Generated
+from builder.answering.reply_cache import Remembering
 class Slow:
     slots = 1
     def generate(self, messages, tuned, decoding, emit=None):

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-import bench_retrieval
 import pytest
 
+from benchmarks import retrieval as benchmark
 from builder.pipeline import index_stage
 from builder.workspace.folder import Workspace, new
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def judged(workspace):
     """By how much our nDCG@10 lies above stock's, and the index judged alone."""
-    gain, _recall = bench_retrieval.found_rows(workspace, "it")
+    gain, _recall = benchmark.found_rows(workspace, "it")
     return gain["ours"] - gain["theirs"], index_stage.evaluate_retrieval(workspace)
 
 

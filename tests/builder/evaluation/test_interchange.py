@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builder.test_evaluation import QUESTIONS, STRANGERS, report
 
 from builder.evaluation.interchange import inspect, promptfoo
 from builder.evaluation.interchange.imports import answered, questions_from, replies_from
 from builder.workspace.examples import Question, as_question, read_questions
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
+from tests.builder.evaluation.test_evaluate import QUESTIONS, STRANGERS, report
 from tests.conftest import write_lines
 
 NASTY = ["{{ 7*7 }} and {% raw %} or {# none #}", "file:///etc/passwd",

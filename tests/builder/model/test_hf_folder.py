@@ -7,7 +7,6 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tests.builder.test_training import gradients, moved, plain_loss, some_rows, total
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from builder.answering.opening import open_engine
@@ -22,6 +21,7 @@ from builder.model.transformers_engine import TransformersEngine, load_adapter, 
 from builder.training.adapter import adapt, learning, save
 from builder.workspace.brand import Brand, Training
 from knowledge.errors import UserError
+from tests.builder.training.test_training import gradients, moved, plain_loss, some_rows, total
 
 BRAND = Brand(name="Acme", persona="You help.", abstain="No.")
 QUESTIONS = ["Is the lamp shop open?", "Hello there", "When do you close?"]

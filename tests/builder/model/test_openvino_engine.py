@@ -127,10 +127,10 @@ def test_it_loads_no_torch_and_calls_nobody():
 import sys
 called = []
 sys.addaudithook(lambda event, args: called.append(event) if event.startswith("socket.") else None)
-from builder import weights
-from builder.engine import Decoding
-from builder.openvino import OpenVinoEngine
-engine = OpenVinoEngine(prepare.prepared(precision="f16"), context=256)
+from builder.model.prepare import prepared
+from builder.model.engine import Decoding
+from builder.model.openvino_engine import OpenVinoEngine
+engine = OpenVinoEngine(prepared(precision="f16"), context=256)
 assert engine.generate([{"role": "user", "content": "Hello"}], False, Decoding(4)).tokens
 print(called, "torch" in sys.modules)
 """

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from builder.model.base import Base
 from builder.model.prepare import prepared
 from builder.pipeline import plan as planning
-from builder.pipeline.calibration import LEAST, RATES, Load, Step, calibrate, fitted, peak_memory, work_of, workload
 from builder.pipeline.plan import known, named, on_gpu
 from builder.pipeline.rehearsal import _ByWords, rehearse
 from builder.training.adapter import adapt
 from builder.training.batching import Encoded, Row
+from builder.training.calibration import LEAST, RATES, Load, Step, calibrate, fitted, work_of, workload
 from builder.training.loop import Run, fit
 from builder.training.objectives import Pair
 from builder.workspace.brand import Training
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from knowledge.files import read_json
+from knowledge.machine import peak_memory
 from knowledge.reading.documents import read_documents
 from knowledge.search.passages import split
 from tests.conftest import write_workspace
@@ -133,7 +134,7 @@ def test_a_calibration_runs_real_steps_and_leaves_an_adapter_of_real_size(frozen
 
 def test_the_peak_counts_what_was_held_and_given_back():
     code = """
-from builder.memory import peak_memory
+from knowledge.machine import peak_memory
 before = peak_memory()
 held = b"x" * 300_000_000
 most = peak_memory()

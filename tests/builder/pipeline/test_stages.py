@@ -66,7 +66,7 @@ def test_a_report_names_what_it_rests_on(built):
 
 def test_seeds_are_trained_and_judged_beside_the_first(copied):
     made = stages.evaluate(copied, watch, Extras(seeds=2))["seeds"]
-    assert made["seeds"] == [0, 1] and copied.current().adapter == copied.live().adapter
+    assert made["seeds"] == [0, 1] and copied.current().adapter == releases.unit(copied).state.adapter
     assert len(list((copied.built / "adapters").iterdir())) == 2
     report, pairs = copied.report(), {(one["score"], one["left"], one["right"]): one for one in made["differences"]}
     usual = {(one["score"], one["left"], one["right"]): one for one in report["differences"]}
@@ -143,7 +143,7 @@ def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     for kind in lost:
         shutil.rmtree(copied.built / kind)
     folder = copied.built / lost[0]
-    running = subprocess.Popen([sys.executable, "-c", "from ui.cli.main import main; main()", stage, str(copied.folder)],
+    running = subprocess.Popen([sys.executable, "-m", "ui.cli", stage, str(copied.folder)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while running.poll() is None and not (folder.exists() and list(folder.glob(".making-*"))):
         time.sleep(0.01)
@@ -272,7 +272,7 @@ def test_an_index_killed_in_the_middle_leaves_the_old_one_answering(copied):
     say(copied, 0)
     index_stage.build_index(copied, watch)
     say(copied, 1)
-    running = subprocess.Popen([sys.executable, "-c", "from ui.cli.main import main; main()", "index", str(copied.folder)],
+    running = subprocess.Popen([sys.executable, "-m", "ui.cli", "index", str(copied.folder)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while running.poll() is None and not list((copied.built / "index").glob(".making-*")):
         time.sleep(0.002)

@@ -7,18 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builder.test_training import (
-    assert_as_plain,
-    fixed,
-    gradients,
-    learnt,
-    moved,
-    run,
-    settled,
-    some_rows,
-    tiny,
-    total,
-)
 from torch.nn import functional
 
 from builder.training.adapter import adapt, cast, learning, save, start_from
@@ -30,6 +18,18 @@ from builder.training.objectives import BETA, ODDS, Computing, Dpo, Pair, learn_
 from builder.training.recipe import RATES, _prefer, _rate
 from knowledge.errors import UserError
 from knowledge.files import silent
+from tests.builder.training.test_training import (
+    assert_as_plain,
+    fixed,
+    gradients,
+    learnt,
+    moved,
+    run,
+    settled,
+    some_rows,
+    tiny,
+    total,
+)
 
 
 def some_pairs(count=6):

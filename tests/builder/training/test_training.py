@@ -262,7 +262,7 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tests.builder.test_training import adapt, fit, run, save, settled, some_rows, tiny
+from tests.builder.training.test_training import adapt, fit, run, save, settled, some_rows, tiny
 import builder.training.loop
 builder.training.loop.measure = lambda model, row: {"dtype": "bf16", "measured_tokens_per_second": {}}
 model = adapt(tiny(), settled(epochs=4))

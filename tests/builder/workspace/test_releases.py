@@ -27,10 +27,10 @@ def test_promote_and_roll_back(workspace):
     releases.promote(workspace, "r001")
     second = build(workspace, "b" * 20)
     assert releases.freeze(workspace) == "r002"
-    assert (workspace.live().index, workspace.current().index) == (first, second)
+    assert (releases.unit(workspace).state.index, workspace.current().index) == (first, second)
     releases.promote(workspace, "r002")
-    assert workspace.live().index == second
-    assert releases.rollback(workspace) == "r001" and workspace.live().index == first
+    assert releases.unit(workspace).state.index == second
+    assert releases.rollback(workspace) == "r001" and releases.unit(workspace).state.index == first
     with pytest.raises(UserError, match="no earlier release"):
         releases.rollback(workspace)
 

@@ -17,7 +17,7 @@ HEEDS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); fro
 
 
 def twofold(*words, **more):
-    return subprocess.run([sys.executable, "-c", "from ui.cli.main import main; main()", *map(str, words)],
+    return subprocess.run([sys.executable, "-m", "ui.cli", *map(str, words)],
                           capture_output=True, text=True, timeout=250, **more)
 
 
@@ -143,8 +143,8 @@ def test_a_question_of_50000_characters_is_one_line(built):
 
 def test_a_full_disk_is_one_line(written):
     limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "-", sys.executable, "-c",
-               "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nfrom ui.cli.main import main; main()", "index",
-               str(written)]
+               "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nfrom ui.cli.main import main; main()",
+               "index", str(written)]
     run = subprocess.run(limited, capture_output=True, text=True, timeout=120)
     assert run.returncode == 2 and "Traceback" not in run.stderr, run.stderr
     assert "can't be written" in run.stderr.splitlines()[-1]

@@ -249,7 +249,7 @@ def test_without_sign_in_whoever_sits_at_the_machine_comes_in(opened):
 
 def app(folder, home, *words):
     """`twofold app`, started in `home`, which is also the home folder."""
-    return subprocess.Popen([sys.executable, "-c", "from ui.cli.main import main; main()", "app", str(folder), *words],
+    return subprocess.Popen([sys.executable, "-m", "ui.cli", "app", str(folder), *words],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=home,
                             env={"PATH": "/usr/bin:/bin", "HOME": str(home), "NO_PROXY": "*"})
 

@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ from builder.training.loop import DTYPES, PATIENCE, Run, fit, mean_loss
 from builder.training.objectives import Computing, Item, Pair, learn_replies
 from builder.training.recipe import RATES, encoded
 from builder.workspace.brand import Training
+from knowledge.machine import peak_memory
 
 SECONDS = 20.0
 """Of steps; the model is opened before."""
@@ -236,15 +235,3 @@ def _states(rows: Sequence[Encoded], held_out: Sequence[Encoded], model: Any, se
     """Bytes of what frozen layers make of all rows, which is kept."""
     tokens = sum(len(row.ids) for row in (*rows, *held_out)) if settings.frozen_layers else 0
     return tokens * int(model.config.hidden_size) * DTYPES[dtype].itemsize
-
-
-def peak_memory() -> int:
-    """Bytes of the resident set at its largest.
-
-    On Linux VmHWM of proc_pid_status(5): what getrusage(2) tells there begins with what the parent process held.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
