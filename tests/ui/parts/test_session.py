@@ -15,7 +15,7 @@ APP = Path(__file__).parents[3] / "ui" / "app.py"
 
 def test_no_two_pages_keep_what_a_reader_did_under_the_same_name():
     owners = {}
-    for file in sorted((APP.parent / "pages").glob("*.py")):
+    for file in sorted(APP.parent.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         for name in {*re.findall(r'key="([^"]+)"', text), *re.findall(r"(?:session_state|held)\.(\w+)\b(?!\()", text),
                      *re.findall(r'session_state(?:\.(?:get|pop|setdefault)\(|\[)"(\w+)"', text)}:
