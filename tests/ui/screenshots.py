@@ -6,7 +6,7 @@ from pathlib import Path
 from builder.workspace.folder import Workspace
 from tests.ui.browser import Tab, chromium, serving, tab
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "pictures"
 SIZE, TALL = {"width": 1280, "height": 900}, {"width": 1280, "height": 1200}
 
 
