@@ -14,6 +14,7 @@ from builder.model.engine import Decoding, Emit, Engine
 from builder.model.prompt import Message, render
 from builder.workspace.brand import Brand
 from knowledge.errors import UserError
+from knowledge.search.answerable import Confidence
 from knowledge.search.filter import Filter
 from knowledge.search.index import Found
 from knowledge.search.retriever import Finding, Retriever
@@ -43,6 +44,11 @@ class Reply:
     """stop, length, loop, cancelled, abstained or elsewhere."""
     citations: tuple[Citation, ...] = ()
     """For each sentence what supports it; empty where nothing was looked up."""
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """The probability in a word; None for a system that doesn't look."""
+        return None if self.probability is None else Confidence.of(self.probability)
 
 
 class Assistant:

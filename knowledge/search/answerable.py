@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from importlib.resources import files
 from math import exp
 from pathlib import Path
@@ -37,6 +38,23 @@ REFUSED = 0.15
 Features = NDArray[np.float64]
 Rarity = Callable[[str], float]
 """Of a stem: the logarithm of passages over those that hold it."""
+
+
+class Confidence(StrEnum):
+    """How sure one may be that the passages found for a question answer it, in a word for people."""
+
+    LOW = "low"
+    """A probability below 0.5: more likely than not they don't answer it."""
+    MEDIUM = "medium"
+    HIGH = "high"
+    """A probability of 0.8 or more: of five such questions at most one is expected to be unanswered."""
+
+    @classmethod
+    def of(cls, probability: float) -> "Confidence":
+        """The word for a calibrated probability, 0 to 1."""
+        if probability < 0.5:
+            return cls.LOW
+        return cls.MEDIUM if probability < 0.8 else cls.HIGH
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.errors import UserError
-from knowledge.search.answerable import LOOK, Answerability
+from knowledge.search.answerable import LOOK, Answerability, Confidence
 from knowledge.search.encoder import Encoder
 from knowledge.search.filter import Filter
 from knowledge.search.index import Found, Index
@@ -27,6 +27,12 @@ class Finding:
     probability: float
     """That what was found answers the question."""
     answerable: bool
+    """Whether that is probable enough for an answer; the workspace's data set the threshold."""
+
+    @property
+    def confidence(self) -> Confidence:
+        """The probability in a word."""
+        return Confidence.of(self.probability)
 
 
 class Retriever:

@@ -1,6 +1,13 @@
 import pytest
 
-from knowledge.search.retriever import standalone
+from knowledge.search.answerable import Confidence
+from knowledge.search.retriever import Finding, standalone
+
+
+@pytest.mark.parametrize(("probability", "word"), [(0.0, "low"), (0.4999, "low"), (0.5, "medium"), (0.7999, "medium"),
+                                                   (0.8, "high"), (1.0, "high")])
+def test_confidence_is_the_probability_in_a_word(probability, word):
+    assert Finding((), probability, True).confidence == Confidence(word)
 
 
 @pytest.mark.parametrize("question", ["and on Sundays?", "What about Sundays?", "How much is it?", "And then?",
