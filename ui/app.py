@@ -41,7 +41,7 @@ def main() -> None:
 
 def _menu() -> dict[str, list[Page]]:
     # No icons: Streamlit would fetch a page's icon from outside, to show it in the browser's tab.
-    return {section: [st.Page(f"pages/{name}.py", title=name.capitalize(), default=name == "home") for name in names]
+    return {section: [st.Page(f"views/{name}.py", title=name.capitalize(), default=name == "home") for name in names]
             for section, names in PAGES.items()}
 
 

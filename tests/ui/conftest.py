@@ -33,7 +33,7 @@ def folder(tmp_path):
 @pytest.fixture
 def app(folder, monkeypatch):
     """Opens a page of the app, over a fake assistant that may lack a half."""
-    def open_app(page="pages/chat.py", **halves):
+    def open_app(page="views/chat.py", **halves):
         st.cache_resource.clear()
         monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
         monkeypatch.setattr(session, "open_assistant", lambda workspace, *_: FakeAssistant(workspace.brand, **halves))

@@ -8,7 +8,7 @@ import typer
 
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from ui.cli.build import Folder, Json, gate_line, print_json, run_stage
+from ui.cli.common import Folder, Json, gate_line, print_json, run_stage
 
 if TYPE_CHECKING:
     from builder.evaluation.model_judge import ModelJudge

@@ -12,7 +12,7 @@ import typer
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import unwritable
 from ui.cli import build, evaluate, questions
-from ui.cli.build import Folder, Json, print_json
+from ui.cli.common import Folder, Json, print_json
 
 if TYPE_CHECKING:
     from builder.answering.assistant import Reply

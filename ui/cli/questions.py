@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from builder.workspace.folder import Workspace
-from ui.cli.build import Folder, Json, print_json
+from ui.cli.common import Folder, Json, print_json
 
 if TYPE_CHECKING:
     from builder.curation.drafts import Draft

@@ -45,7 +45,7 @@ def page(copied, monkeypatch):
 
 def test_arms_chosen_on_the_page_are_rows_of_the_next_report(page, copied):
     before = copied.report()
-    test = page("pages/report.py")
+    test = page("views/report.py")
     test.multiselect(key="arms").set_value(["few-shot", "stuffed"])
     test = test.run()
     assert any("with 5 examples in its prompt" in one.value.replace("\\", "") for one in test.caption)
@@ -65,13 +65,13 @@ def test_the_training_page_tells_what_went_wrong(page, copied):
     write_lines(copied.folder / "questions.jsonl", [])
     start(copied.folder, "evaluate")
     until(lambda: fault_of(copied.folder))
-    assert any("holds no questions" in one.value for one in page("pages/build.py").error)
+    assert any("holds no questions" in one.value for one in page("views/build.py").error)
 
 
 def test_a_build_started_on_the_page_is_stopped_on_the_page_and_carries_on(written, monkeypatch):
     st.cache_resource.clear()
     monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
-    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("pages/build.py").run()
+    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("views/build.py").run()
     next(one for one in test.button if one.label == "Build").click().run()
 
     def state():

@@ -35,11 +35,11 @@ def test_no_rerun_page_or_reader_loads_an_assistant_twice(folder, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
     monkeypatch.setattr(session, "open_assistant", opens)
     for _ in range(2):  # two readers
-        test = AppTest.from_file(str(APP), default_timeout=30).run().switch_page("pages/chat.py").run()
+        test = AppTest.from_file(str(APP), default_timeout=30).run().switch_page("views/chat.py").run()
         for question in ("How long?", "Where to?"):
             test.chat_input[0].set_value(question).run()
-        test.switch_page("pages/compare.py").run()
-        test.switch_page("pages/chat.py").run()
+        test.switch_page("views/compare.py").run()
+        test.switch_page("views/chat.py").run()
         assert not test.exception
     assert loads == [None]
     (folder / "brand.yaml").write_text("name: Lux\npersona: Helps.\nabstain: Not in my notes.\n")

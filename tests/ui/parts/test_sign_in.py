@@ -292,3 +292,8 @@ def answers(host, port):
             return reply.status == 200
     except (URLError, OSError):
         return False
+
+
+def test_streamlit_finds_no_page_by_itself():
+    # It would run files of a folder of that name beside app.py without app.py, and so without the sign-in.
+    assert not (Path(sign_in.__file__).parents[1] / "pages").exists()

@@ -49,8 +49,8 @@ def page() -> None:
     if not known:
         st.text("There is no evaluation yet. A build ends with one, where there are questions that judge.")
         with st.container(horizontal=True):
-            st.page_link("pages/questions.py", label="Write questions", icon=":material/quiz:")
-            st.page_link("pages/build.py", label="Build it", icon=":material/construction:")
+            st.page_link("views/questions.py", label="Write questions", icon=":material/quiz:")
+            st.page_link("views/build.py", label="Build it", icon=":material/construction:")
         return
     part = st.pills("Part of the report", PARTS, default=PARTS[0], required=True, key="part", bind="query-params",
                     label_visibility="collapsed")
@@ -124,7 +124,7 @@ def _again(here: Workspace) -> None:
             more = [part for name in chosen for part in ("--arm", name)]
             more += ["--paraphrases"] * wordings + (["--samples", str(samples)] if samples else [])
             start(here.folder, "evaluate", *more)
-            st.switch_page("pages/build.py")
+            st.switch_page("views/build.py")
 
 
 def _downloads(folder: Path | None) -> None:

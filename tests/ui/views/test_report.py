@@ -16,7 +16,7 @@ REPLIES = 2 * QUESTIONS
 
 
 def opened(app, part):
-    test = app("pages/report.py")
+    test = app("views/report.py")
     test = test.pills(key="part").set_value(part).run()
     assert not test.exception
     return test
@@ -42,7 +42,7 @@ def question(number):
 
 
 def test_a_missing_report_leads_to_the_pages_that_make_one(app):
-    test = app("pages/report.py")
+    test = app("views/report.py")
     assert not test.exception
     assert "There is no evaluation yet" in texts(test)[0]
     assert [link.proto.label for link in test.get("page_link")] == ["Write questions", "Build it"] and not test.code
@@ -50,7 +50,7 @@ def test_a_missing_report_leads_to_the_pages_that_make_one(app):
 
 def test_the_summary_shows_the_verdict_and_figures_rounded_as_its_texts_are(app, folder):
     evaluate(folder, made_report())
-    test = app("pages/report.py")
+    test = app("views/report.py")
     assert not test.exception
     heads = [head.value for head in test.header]
     assert plain("Retrieval earned its place.") in heads
@@ -113,12 +113,12 @@ def test_the_only_reply_that_is_left_is_open_already(app, folder):
 def test_a_view_is_shared_by_its_address(app, folder):
     for key, facts in (("e1", 1.0), ("e2", 0.5)):
         evaluate(folder, made_report(facts), key, release=True)
-    test = app("pages/home.py")
+    test = app("views/home.py")
     test.query_params["part"] = "Single replies"
     test.query_params["of"] = "r001"
     test.query_params["systems"] = ["hybrid", "nonsense", "<img>"]
     test.query_params["answering"] = "nonsense"
-    test = test.switch_page("pages/report.py").run()
+    test = test.switch_page("views/report.py").run()
     assert not test.exception
     assert test.selectbox(key="of").value == "r001" and test.multiselect(key="systems").value == ["hybrid"]
     assert said(test) == f"**{QUESTIONS} of {REPLIES} replies** · filters in use: 1"

@@ -33,7 +33,7 @@ def page(written, monkeypatch):
     def opened(index=False):
         if index:
             build_index(Workspace(written), lambda _: silent)
-        test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("pages/documents.py").run()
+        test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("views/documents.py").run()
         assert not test.exception
         return test
 
@@ -165,7 +165,7 @@ def test_what_is_new_changed_or_gone_waits_to_be_indexed(written):
 def test_the_watch_switch_keeps_the_folder_indexed_until_it_is_switched_off(written, monkeypatch):
     st.cache_resource.clear()
     monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
-    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("pages/documents.py").run()
+    test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("views/documents.py").run()
     test.toggle[0].set_value(True).run()
     here = Workspace(written)
     try:

@@ -22,9 +22,9 @@ STARTS = 100  # tenths of a second that a command may take until it says that it
 REFRESH = 2.0  # seconds between two looks at the build that runs
 PLAN_LOG = "plan.log"
 POINTS = 400  # steps that a curve is drawn with at most
-AFTERWARDS = (("pages/report.py", "Read the report", ":material/bar_chart:"),
-              ("pages/releases.py", "See the releases", ":material/publish:"),
-              ("pages/chat.py", "Chat", ":material/chat:"))
+AFTERWARDS = (("views/report.py", "Read the report", ":material/bar_chart:"),
+              ("views/releases.py", "See the releases", ":material/publish:"),
+              ("views/chat.py", "Chat", ":material/chat:"))
 LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
 KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "to answer from passages",
          "abstaining": "to say that the passages don't answer", "replay": "to keep old abilities"}
@@ -156,7 +156,7 @@ def _found(here: Workspace) -> None:
         place = wrong[0]["file"] + (f":{wrong[0]['line']}" if wrong[0]["line"] else "")
         st.warning(plain(f"The audit found {counted(len(wrong), 'error')} when it began, such as: {place}: "
                          f"{wrong[0]['message']}."), icon=":material/rule:")
-        st.page_link("pages/examples.py", label="All findings", icon=":material/rule:")
+        st.page_link("views/examples.py", label="All findings", icon=":material/rule:")
 
 
 def _stages(progress: Progress, what: str) -> None:

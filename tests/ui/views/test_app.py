@@ -88,7 +88,7 @@ def test_a_users_error_is_one_line_and_no_traceback(app):
 
 def test_without_a_workspace_a_new_one_is_offered(app, folder):
     (folder / "brand.yaml").unlink()
-    test = app("pages/home.py")
+    test = app("views/home.py")
     assert not test.exception and not test.error
     assert "There is none yet" in test.caption[0].value
     assert [button.label for button in test.button] == ["Make it"]
@@ -96,14 +96,14 @@ def test_without_a_workspace_a_new_one_is_offered(app, folder):
 
 def test_a_brand_that_cannot_be_read_is_one_line_on_every_page(app, folder):
     (folder / "brand.yaml").write_text("name: [\n")
-    for page in ("pages/chat.py", "pages/compare.py", "pages/report.py", "pages/home.py"):
+    for page in ("views/chat.py", "views/compare.py", "views/report.py", "views/home.py"):
         test = app(page)
         assert not test.exception
         assert len(test.error) == 1 and "brand" in test.error[0].value
 
 
 def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
-    test = app("pages/compare.py")
+    test = app("views/compare.py")
     test.text_input(key="written").set_value("How long?")
     test.button[0].click().run()
     assert not test.exception
@@ -114,7 +114,7 @@ def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
 
 
 def test_systems_that_lack_a_half_say_why(app):
-    test = app("pages/compare.py", retriever=False, adapted=False)
+    test = app("views/compare.py", retriever=False, adapted=False)
     test.text_input(key="written").set_value("How long?")
     test.button[0].click().run()
     assert sum("There is no adapter yet" in caption.value for caption in test.caption) == 2
@@ -123,7 +123,7 @@ def test_systems_that_lack_a_half_say_why(app):
 
 
 def test_hostile_text_is_never_read_as_markdown(app):
-    chat, compare = app(), app("pages/compare.py")
+    chat, compare = app(), app("views/compare.py")
     chat.chat_input[0].set_value(HOSTILE).run()
     compare.text_input(key="written").set_value(HOSTILE)
     compare.button[0].click().run()

@@ -46,7 +46,7 @@ def page(folder, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
 
     def opened():
-        test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("pages/examples.py").run()
+        test = AppTest.from_file(str(APP), default_timeout=120).run().switch_page("views/examples.py").run()
         assert not test.exception
         return test
 
@@ -136,7 +136,7 @@ def test_changes_are_kept_while_something_is_sought_and_on_another_page(page, fo
     test = test.text_input(key="rows_sought").set_value("RING").run()
     assert list(table(test)["row"]) == [3]
     test = typed(test, {0: {"reply": "Gladly."}})
-    test = test.switch_page("pages/questions.py").run().switch_page("pages/examples.py").run()
+    test = test.switch_page("views/questions.py").run().switch_page("views/examples.py").run()
     assert list(table(test)["reply"]) == ["Because.", "Because.", "Gladly.", "There.", "Yes."]
     press(test, "Save")
     assert [reply for _, reply in kept(folder)] == ["Because.", "Because.", "Gladly.", "There.", "Yes."]

@@ -37,7 +37,7 @@ def folder(tmp_path):
 def page(folder, monkeypatch):
     st.cache_resource.clear()
     monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
-    return lambda: AppTest.from_file(str(APP), default_timeout=30).run().switch_page("pages/questions.py").run()
+    return lambda: AppTest.from_file(str(APP), default_timeout=30).run().switch_page("views/questions.py").run()
 
 
 def fields(test, label):

@@ -91,7 +91,7 @@ def test_a_name_that_will_not_do_is_one_line_and_makes_nothing(opened, shelf, na
 
 
 def test_the_address_keeps_the_choice_but_leads_nowhere_else(opened, shelf):
-    test = opened(assistant="umbrellas").switch_page("pages/documents.py").run()
+    test = opened(assistant="umbrellas").switch_page("views/documents.py").run()
     assert test.caption[0].value == "Drizzle \\& Daughters" and not test.exception
     new(shelf.parent / f"{shelf.name}-other", "blank")
     for name in (f"../{shelf.name}-other", "notes", "..", HOSTILE):
@@ -102,7 +102,7 @@ def test_the_address_keeps_the_choice_but_leads_nowhere_else(opened, shelf):
 def test_naming_a_workspace_opens_it_with_its_neighbours_on_the_home_page(opened, shelf):
     test = opened(shelf / "umbrellas")
     assert heads(test) == ["Assistant", "Drizzle \\& Daughters"]
-    test.switch_page("pages/documents.py").run()
+    test.switch_page("views/documents.py").run()
     assert test.caption[0].value == "Drizzle \\& Daughters"
 
 
@@ -114,5 +114,5 @@ def test_another_choice_begins_with_an_empty_chat(opened):
 
 
 def test_every_template_and_every_next_step_has_its_words():
-    source = (APP.parent / "pages" / "home.py").read_text()
+    source = (APP.parent / "views" / "home.py").read_text()
     assert [name for name in (*get_args(Next), *templates()) if f'"{name}": ' not in source] == []

@@ -39,7 +39,7 @@ def page(workspace, monkeypatch):
     st.cache_resource.clear()
     monkeypatch.setattr(sys, "argv", ["app.py", str(workspace.folder)])
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    return lambda: AppTest.from_file(str(APP), default_timeout=30).run().switch_page("pages/build.py").run()
+    return lambda: AppTest.from_file(str(APP), default_timeout=30).run().switch_page("views/build.py").run()
 
 
 def trained(workspace, made):
@@ -184,7 +184,7 @@ def test_an_older_training_and_one_without_held_out_rows_are_shown_as_far_as_the
 
 def test_the_page_imports_neither_torch_nor_transformers(workspace):
     script = ("import sys; from streamlit.testing.v1 import AppTest; app = sys.argv.pop(1)\n"
-              "test = AppTest.from_file(app, default_timeout=30).run().switch_page('pages/build.py').run()\n"
+              "test = AppTest.from_file(app, default_timeout=30).run().switch_page('views/build.py').run()\n"
               "assert not test.exception and test.title[0].value == 'Build'\n"
               "print([name for name in ('torch', 'transformers', 'xllamacpp', 'onnxruntime') if name in sys.modules])")
     trained(workspace, NEW)

@@ -24,7 +24,7 @@ def page(written, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", str(written)])
 
     def opened():
-        test = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/brand.py").run()
+        test = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("views/brand.py").run()
         assert not test.exception
         return test
 
@@ -111,7 +111,7 @@ def test_a_bad_value_is_told_at_once_and_can_not_be_saved(page, written, name, v
 
 def test_changes_wait_while_the_reader_is_on_another_page(page):
     test = fill(page(), "name", "Lux")
-    test = test.switch_page("pages/questions.py").run().switch_page("pages/brand.py").run()
+    test = test.switch_page("views/questions.py").run().switch_page("views/brand.py").run()
     assert field(test, "name").value == "Lux" and not button(test, "Save").disabled
 
 
@@ -155,7 +155,7 @@ def test_text_is_shown_as_text(page, written):
 def test_the_page_imports_neither_torch_nor_what_trains(tmp_path):
     script = ("import sys; from streamlit.testing.v1 import AppTest; app = sys.argv.pop(1)\n"
               "test = AppTest.from_file(app, default_timeout=60).run()\n"
-              "for name in ('pages/brand.py', 'pages/examples.py'):\n"
+              "for name in ('views/brand.py', 'views/examples.py'):\n"
               "    assert not test.switch_page(name).run().exception\n"
               "print([name for name in ('torch', 'peft', 'transformers', 'sentence_transformers', 'xllamacpp')"
               " if name in sys.modules])")

@@ -25,7 +25,7 @@ def page() -> None:
     known = names(here)
     if not known:
         st.text("There is no release yet. Each build makes one.")
-        st.page_link("pages/build.py", label="Build it", icon=":material/construction:")
+        st.page_link("views/build.py", label="Build it", icon=":material/construction:")
         return
     live = live_name(here)
     st.caption(f"{live} answers." if live else "Nothing is live, so the newest build answers. Promote one to hold on "
@@ -63,7 +63,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
                                   for part, sha256 in contents(here, name).items()))
             st.caption(f"SHA-256 of all of it: {plain(known['sha256'])}")
         if judged:
-            st.page_link("pages/report.py", label="Its report", icon=":material/bar_chart:",
+            st.page_link("views/report.py", label="Its report", icon=":material/bar_chart:",
                          query_params={CHOSEN: here.folder.name, "of": name})
         if not live:
             sure = not lacking or st.checkbox("Promote it although it missed a gate", key=f"sure {name}")
@@ -110,7 +110,7 @@ def _judged(here: Workspace, older: str, newer: str) -> None:
         fault(error)
         return
     st.markdown("\n".join(f"- {plain(line)}" for line in told(against(here, reports[1], older))))
-    st.page_link("pages/report.py", label="Compare their replies", icon=":material/compare_arrows:", query_params={
+    st.page_link("views/report.py", label="Compare their replies", icon=":material/compare_arrows:", query_params={
         CHOSEN: here.folder.name, "part": "Two releases", "before": older, "after": newer})
 
 

@@ -40,7 +40,7 @@ def page(here, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", str(here.folder)])
 
     def opened():
-        test = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/releases.py").run()
+        test = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("views/releases.py").run()
         assert not test.exception
         return test
 

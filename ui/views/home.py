@@ -17,10 +17,10 @@ from ui.parts.show import counted, fault, plain
 
 REFRESH = 2.0  # seconds between two looks at a build that runs
 AFTER: Mapping[Next, tuple[str, str]] = {
-    "mend": ("Mend it", "pages/brand.py"), "wait": ("Watch it", "pages/build.py"),
-    "fill": ("Add documents", "pages/documents.py"),
-    "build": ("Build", "pages/build.py"), "questions": ("Write questions", "pages/questions.py"),
-    "promote": ("See the releases", "pages/releases.py"), "ask": ("Chat", "pages/chat.py")}
+    "mend": ("Mend it", "views/brand.py"), "wait": ("Watch it", "views/build.py"),
+    "fill": ("Add documents", "views/documents.py"),
+    "build": ("Build", "views/build.py"), "questions": ("Write questions", "views/questions.py"),
+    "promote": ("See the releases", "views/releases.py"), "ask": ("Chat", "views/chat.py")}
 TEMPLATES = {"blank": "Empty: bring your own documents and examples", "support": "The support bot of an umbrella shop"}
 
 
@@ -70,8 +70,8 @@ def _card(one: Overview) -> None:
         with st.container(horizontal=True):
             if st.button(label, key=f"next {one.folder.name}", type="primary"):
                 _go(one, target)
-            if target != "pages/chat.py" and st.button("Chat", key=f"chat {one.folder.name}", icon=":material/chat:"):
-                _go(one, "pages/chat.py")
+            if target != "views/chat.py" and st.button("Chat", key=f"chat {one.folder.name}", icon=":material/chat:"):
+                _go(one, "views/chat.py")
 
 
 def _halves(one: Overview) -> str:
@@ -114,7 +114,7 @@ def _new() -> None:
     if building:
         start(folder, "build")
     choose(folder.name)
-    st.switch_page("pages/build.py" if building else "pages/documents.py")
+    st.switch_page("views/build.py" if building else "views/documents.py")
 
 
 page()

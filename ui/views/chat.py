@@ -40,7 +40,7 @@ def page() -> None:
     turns: list[Turn] = st.session_state.setdefault("turns", [])
     system = _picker(now.assistant.systems)
     if now.assistant.retriever is None:
-        st.page_link("pages/documents.py", label="It has no documents to answer from yet: add some, and index them",
+        st.page_link("views/documents.py", label="It has no documents to answer from yet: add some, and index them",
                      icon=":material/upload:")
     if not turns and not st.session_state.get("asked"):
         _starters(starters(here))

@@ -230,7 +230,7 @@ def _told() -> None:
     if said and well:
         st.success(said, icon=":material/check:")
         if st.button("Build", icon=":material/build:"):
-            st.switch_page("pages/build.py")
+            st.switch_page("views/build.py")
     elif said:
         fault(said)
 

@@ -74,7 +74,7 @@ def _cards(now: Opened, order: Sequence[System], hidden: bool) -> dict[str, Delt
             for reason in lacks:
                 st.caption(f":material/block: {reason}")
             if lacks:
-                st.page_link("pages/build.py", label="Build it", icon=":material/construction:")
+                st.page_link("views/build.py", label="Build it", icon=":material/construction:")
             else:
                 places[system.name] = st.empty()
     return places

@@ -90,7 +90,7 @@ def test_a_question_without_an_answer_is_kept_without_what_is_private(app, here)
 
 
 def compared(app, question="How long?"):
-    test = app("pages/compare.py")
+    test = app("views/compare.py")
     test.text_input(key="written").set_value(question)
     test.checkbox(key="blind").set_value(True)
     button(test, "Ask all").click().run()
@@ -122,15 +122,15 @@ def test_that_none_is_better_is_a_choice_too(app, here):
 
 def test_replies_on_which_a_page_is_left_are_not_lost_when_it_is_opened_again(app):
     test, _ = compared(app)
-    test.switch_page("pages/chat.py").run()
-    test.switch_page("pages/compare.py").run()
+    test.switch_page("views/chat.py").run()
+    test.switch_page("views/compare.py").run()
     assert [one for one in test.button if one.label == "A"] and not test.exception
 
 
 def test_an_accepted_reply_is_an_example_and_a_refused_one_is_nothing(app, here):
     for key in "12":
         feedback.record(here, Item(key, "down", f"Do you sell candles? {HOSTILE} {key}", HOSTILE, "Lamps only."))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.button(key="example 1").click().run()
     test.button(key="refuse 2").click().run()
     assert not test.exception
@@ -141,7 +141,7 @@ def test_an_accepted_reply_is_an_example_and_a_refused_one_is_nothing(app, here)
 
 def test_a_reply_that_was_voted_down_must_be_rewritten_before_it_trains(app, here):
     feedback.record(here, Item("1", "down", "Do you sell candles?", f"Yes, candles. {HOSTILE}"))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     assert test.text_area(key="reply 1").value == "" and "Write what" in test.text_area(key="reply 1").placeholder
     assert f"Yes, candles. {HOSTILE}" in [one.value for one in test.text]
     for reply, problem in (("", "the reply is empty"), (f"Yes, candles.  {HOSTILE}", "voted down")):
@@ -162,13 +162,13 @@ def test_the_reply_that_chat_offers_to_better_is_not_proposed_on_the_page_feedba
     test.feedback(key=f"vote {key}").set_value(0).run()
     test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
     button(test, "Keep it").click().run()
-    test.switch_page("pages/feedback.py").run()
+    test.switch_page("views/feedback.py").run()
     assert test.text_area(key=f"reply {key}").value == "" and not flagged(test) and not test.exception
 
 
 def test_a_liked_reply_is_an_example_by_one_click(app, here):
     feedback.record(here, Item("1", "up", "Do you sell candles?", "Lamps only."))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     assert test.text_area(key="reply 1").value == "Lamps only." and test.button(key="preference 1").disabled
     test.button(key="example 1").click().run()
     assert Workspace(here.folder).examples[-1].reply == "Lamps only."
@@ -183,7 +183,7 @@ WITHOUT = "Card [payment card number], [e-mail address], [IBAN]."
                                                ("Don't keep it", None)])
 def test_what_is_private_is_flagged_before_it_becomes_an_example(app, here, pressed, kept):
     feedback.record(here, Item("1", "down", "How do I pay?", "No idea."))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.text_area(key="reply 1").set_value(PRIVATE)
     test.button(key="example 1").click().run()
     assert len(Workspace(here.folder).examples) == 5 and flagged(test) and not test.success
@@ -199,7 +199,7 @@ def test_what_is_private_in_the_fact_of_a_question_is_flagged_and_what_the_brand
     (here.folder / "brand.yaml").write_text(text.replace("Not in my notes.", "Write to nell@lamps.org"))
     for key, fact in (("1", "nell@lamps.org"), ("2", "jo@lamps.org")):
         feedback.record(here, Item(key, "up", f"Whom do I write to, part {key} of {key}?", "That depends."))
-        test = app("pages/feedback.py")
+        test = app("views/feedback.py")
         test.text_input(key=f"facts {key}").set_value(fact)
         test.button(key=f"judging {key}").click().run()
         assert flagged(test) == (key == "2")
@@ -210,7 +210,7 @@ def test_what_is_private_in_the_fact_of_a_question_is_flagged_and_what_the_brand
 
 def test_what_is_flagged_and_may_then_not_be_kept_is_told_and_waits_on(app, here):
     feedback.record(here, Item("1", "down", "How long?", "Ask [e-mail address]"))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.text_area(key="reply 1").set_value("Ask jo@lamps.org")
     test.button(key="example 1").click().run()
     button(test, "Keep it without").click().run()
@@ -223,7 +223,7 @@ def test_what_the_documents_lack_says_that_the_assistant_may_be_at_fault_and_wha
     (here.folder / "documents" / "house.md").write_text("## Parcels\n\nParcels leave on Tuesdays by the post van.\n")
     build_index(here, lambda name: lambda *_: None)
     feedback.record(here, Item("1", "unanswered", "Who won the chess match?"))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     assert any("the assistant's fault" in one.value and "it doesn't know" in one.value for one in test.caption)
     assert "it doesn't know" in test.button(key="lack 1").label
     test.button(key="lack 1").click().run()
@@ -235,7 +235,7 @@ def test_what_the_documents_lack_says_that_the_assistant_may_be_at_fault_and_wha
 def test_a_choice_becomes_a_preference_over_the_reply_that_is_named(app, here):
     others = {one.name: f"{one.name} speaks" for one in SYSTEMS}
     feedback.record(here, Item("1", "choice", "How tall?", others["hybrid"], system="hybrid", others=others))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.selectbox(key="worse 1").set_value("rag-only").run()
     test.button(key="preference 1").click().run()
     assert not test.exception
@@ -245,12 +245,12 @@ def test_a_choice_becomes_a_preference_over_the_reply_that_is_named(app, here):
 
 def test_what_may_not_be_accepted_is_told_and_stays(app, here):
     feedback.record(here, Item("1", "up", "How wide is the linen shade?", "It is 20 centimetres wide."))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.text_input(key="facts 1").set_value("20 centimetres | twenty centimetres")
     test.button(key="judging 1").click().run()
     assert Workspace(here.folder).questions[-1].facts == (("20 centimetres", "twenty centimetres"),)
     feedback.record(here, Item("2", "up", "How wide is the linen shade?", "It is 20 centimetres wide."))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     test.button(key="example 2").click().run()
     assert "what judges never trains" in test.error[0].value.replace("\\", "") and not test.exception
     assert [one.key for one in feedback.items(here)] == ["2"] and len(Workspace(here.folder).examples) == 5
@@ -258,6 +258,6 @@ def test_what_may_not_be_accepted_is_told_and_stays(app, here):
 
 def test_hostile_feedback_is_shown_as_text(app, here):
     feedback.record(here, Item("1", "down", HOSTILE, HOSTILE, "Better.", "hybrid", HOSTILE))
-    test = app("pages/feedback.py")
+    test = app("views/feedback.py")
     assert HOSTILE in [one.value for one in test.text]
     assert any(plain(HOSTILE) in one.value for one in test.caption)

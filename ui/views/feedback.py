@@ -147,7 +147,7 @@ def _lacks(here: Workspace) -> None:
                "also be the assistant's fault, so search the documents for it first. Where they really don't answer "
                "it, write the answer into them: once that is indexed, the question goes from here. Or let the question "
                "judge: then a reply is right when it says that it doesn't know.")
-    st.page_link("pages/documents.py", label="Search or add documents", icon=":material/search:")
+    st.page_link("views/documents.py", label="Search or add documents", icon=":material/search:")
     for lack in found:
         _lack(here, lack)
 
