@@ -15,7 +15,7 @@ from typing import Any
 
 from builder.evaluation.arms import Extras
 from builder.pipeline import stages
-from builder.pipeline.ablation import ARMS, judged_with
+from builder.pipeline.experiments import ARMS, judged_with
 from builder.pipeline.index_stage import build_index
 from builder.scoring.statistics import difference, holm
 from builder.workspace.folder import Watch, Workspace, new
@@ -90,7 +90,7 @@ def orderings(workspace: Workspace, watch: Watch) -> dict[str, Any]:
     stages.train(workspace, watch)
     report = stages.evaluate(workspace, watch, Extras(("few-shot",)))
     assert report is not None
-    rows: dict[str, Rows] = {AS_SET: report["rows"]}
+    rows: dict[str, Rows] = {AS_SET: report.rows}
     for name, arm in ((NO_PASSAGES, "without passages"), (NO_DISTRACTORS, "without distractors")):
         training = workspace.brand.training.model_copy(update=ARMS[arm])
         rows[name] = judged_with(workspace, workspace.brand.model_copy(update={"training": training}), arm, watch)[1]
@@ -99,18 +99,18 @@ def orderings(workspace: Workspace, watch: Watch) -> dict[str, Any]:
         sure = adjusted < 0.05
         outcome = "as the papers say" if one["value"] > 0 else "THE OTHER WAY ROUND"
         one |= {"adjusted": adjusted, "outcome": outcome if sure else "cannot tell"}
-    return {"questions": report["questions"], "orderings": made}
+    return {"questions": report.questions, "orderings": made}
 
 
 def compared(rows: Mapping[str, Rows], one: Ordering) -> dict[str, Any] | None:
     """Left less right over the questions where both are scored; None where that can't be."""
     pairs = []
     for left, right in zip(rows[one.left[0]], rows[one.right[0]], strict=True):
-        if one.left[1] in left["replies"] and one.right[1] in right["replies"]:
-            values = [row["replies"][system]["scores"][one.score]
+        if one.left[1] in left.replies and one.right[1] in right.replies:
+            values = [row.replies[system].scores[one.score]
                       for row, system in ((left, one.left[1]), (right, one.right[1]))]
             if None not in values:
-                pairs.append((*values, left["group"]))
+                pairs.append((*values, left.group))
     found = difference([left for left, _, _ in pairs], [right for _, right, _ in pairs], [group for *_, group in pairs])
     return {"n": len(pairs), **asdict(found)} if found else None
 

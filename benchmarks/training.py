@@ -18,11 +18,12 @@ from typing import Any
 import torch
 
 from builder.answering.opening import open_retriever
+from builder.evaluation.evaluate import mean
 from builder.model import prepare
 from builder.model.export import write_lora
 from builder.model.prompt import to_prompt
 from builder.pipeline import index_stage
-from builder.pipeline.ablation import answered, apart, mean
+from builder.pipeline.experiments import answered, apart
 from builder.training.batching import Encoded, encode
 from builder.training.mix import Mix, mix
 from builder.workspace.brand import Training
@@ -73,10 +74,10 @@ def print_all(made: dict[str, dict[str, Any]], limit: dict[str, float], as_json:
         for system in ("hybrid", "fine-tune-only"):
             for score in ("facts", "tone"):
                 found = mean(one["rows"], system, score)
-                line[f"{system} {score}"] = f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
-                gap = apart(one["rows"], theirs["rows"], system, score) if one is not theirs else None
+                line[f"{system} {score}"] = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+                _, gap = apart(one["rows"], theirs["rows"], system, score) if one is not theirs else (0, None)
                 line[f"{system} {score}, less TRL's"] = gap and (
-                    f"{gap['value']:+.2f} [{gap['low']:+.2f}, {gap['high']:+.2f}]")
+                    f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]")
         lines.append(line)
     if as_json:
         sys.stdout.write(json.dumps({"trainings": lines, "limit": limit, "trl": theirs["settings"]}, indent=1) + "\n")

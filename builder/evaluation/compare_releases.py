@@ -2,46 +2,86 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from builder.evaluation.evaluate import PRIMARY
+from builder.evaluation.report import Report, Row, ScoredReply, read_report
 from builder.evaluation.verdict import FEWEST
-from builder.scoring.statistics import compared, difference_told
-from builder.workspace.folder import PARTS, Workspace
-from builder.workspace.releases import details, names
+from builder.scoring.statistics import Comparison, Outcome, compare
+from builder.workspace.folder import Workspace
+from builder.workspace.releases import read_release, release_file, release_names
 from knowledge.errors import UserError
-from knowledge.files import hash_bytes, read_json
+from knowledge.files import hash_bytes
 
-BEST = ("hybrid", "rag-only", "fine-tune-only", "prompt-only")
-"""What a workspace answers with, if it is built."""
-OUTCOMES = {"gained": "better", "kept": "no worse", "forgot": "worse",
-            "cannot tell": "whether it is worse cannot be told"}
-"""The outcomes of `checks.forgetting` and gained, which it doesn't ask for, in words about two releases."""
+WORDS = {Outcome.GAINED: "better", Outcome.KEPT: "no worse", Outcome.FORGOT: "worse",
+         Outcome.CANNOT_TELL: "cannot tell"}
+"""The outcomes in words about two releases."""
 LAST = "last build"
 """What an evaluation is called that belongs to no release."""
 SHORT = 8
 """Letters of a hash; enough to tell the parts of one workspace apart."""
 
-Report = dict[str, Any]
+
+@dataclass(frozen=True)
+class ReleaseComparison:
+    """A report held against that of a release, each by the system that it answers with, on their common questions."""
+
+    release: str
+    earlier_system: str
+    system: str
+    questions: int
+    scores: dict[str, Comparison | None]
+    """For facts and tone; None with fewer than FEWEST groups of questions."""
+
+    @property
+    def worse(self) -> list[str]:
+        """The scores that got worse."""
+        return [score for score, found in self.scores.items() if found and found.outcome == Outcome.FORGOT]
+
+    def lines(self) -> list[str]:
+        """What was found, a line for each score."""
+        return [f"{score}: fewer than {FEWEST} groups of questions in common with {self.release}" if found is None else
+                f"{score}: {found.after:.2f}, {self.release} had {found.before:.2f} ({found}): {WORDS[found.outcome]}"
+                for score, found in self.scores.items()]
 
 
-def answering(report: Report) -> str:
-    """The system that a report's build would answer with."""
-    return next(system for system in BEST if system in report["systems"])
+@dataclass(frozen=True)
+class Change:
+    """One system's score in two reports, on the questions that both asked it; `difference` is after less before.
+
+    `difference`, `low` and `high` are None with fewer than FEWEST groups; `outcome` is too, and for scores that are no
+    share or are neither better nor worse, since the margin is a share.
+    """
+
+    system: str
+    questions: int
+    before: float | None
+    after: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    outcome: Outcome | None = None
 
 
-def report_of(workspace: Workspace, release: str) -> Report | None:
-    """The report of a release, None where it was not evaluated; UserError where there is no such release."""
-    place = workspace.built / str(details(workspace, release).get("evaluation")) / "report.json"
-    loaded: Report | None = read_json(place) if place.is_file() else None
-    return loaded
+@dataclass(frozen=True)
+class ChangedReply:
+    """A reply whose score is another than before; `better` is None for scores that are neither better nor worse."""
+
+    row: Row
+    """Of the later report."""
+    system: str
+    before: ScoredReply
+    after: ScoredReply
+    change: float
+    better: bool | None
 
 
 def evaluations(workspace: Workspace) -> dict[str, Path]:
     """Where the report.json of each evaluated release lies, the oldest first; at the end a newer one of no release."""
-    places = {name: workspace.built / str(details(workspace, name).get("evaluation")) for name in names(workspace)}
+    places = {name: workspace.built / str(read_release(workspace, name).evaluation)
+              for name in release_names(workspace)}
     if (last := workspace.current().evaluation) and last not in places.values():
         places[LAST] = last
     return {name: place / "report.json" for name, place in places.items() if (place / "report.json").is_file()}
@@ -52,108 +92,80 @@ def contents(workspace: Workspace, release: str) -> dict[str, str]:
 
     The thresholds are part of the index, and a release of an older version holds no fixed phrases.
     """
-    known = details(workspace, release)
-    parts = {kind: known[kind].rsplit("/", 1)[-1][:SHORT] for kind in PARTS if known.get(kind)}
-    texts = {"brand.yaml": known["brand"]} | ({"fixed phrases": json.dumps(known["fixed"])} if "fixed" in known else {})
+    known = read_release(workspace, release)
+    parts = {kind: place.rsplit("/", 1)[-1][:SHORT] for kind, place in known.parts.items()}
+    texts = {"brand.yaml": known.brand} | ({} if known.fixed is None else {"fixed phrases": json.dumps(known.fixed)})
     return parts | {name: hash_bytes(text)[:SHORT] for name, text in texts.items()}
 
 
 def began(workspace: Workspace, release: str) -> datetime:
     """When the build of a release began, in this machine's time."""
-    made = (workspace.built / "releases" / release / "release.json").stat().st_mtime
-    return datetime.fromtimestamp(made, UTC).astimezone()
+    return datetime.fromtimestamp(release_file(workspace, release).stat().st_mtime, UTC).astimezone()
 
 
-def against(workspace: Workspace, report: Report, release: str) -> dict[str, Any]:
-    """A report against that of a release, each by the system that it answers with, on the questions both were asked.
+def compare_with_release(workspace: Workspace, report: Report, release: str) -> ReleaseComparison:
+    """A report held against that of a release; UserError where the release does not exist or has no evaluation.
 
-    Ready for JSON: `release`, its `system` and this one's, `questions` in common, and for facts and tone the means
-    `before` and `after`, the paired `difference` with its 95 % interval, and the `outcome`: gained where the whole
-    interval is better, else by the rule of `checks.forgetting` kept, forgot or cannot tell; None with fewer than
-    FEWEST questions. UserError where the release has no evaluation.
+    The outcome of a score is GAINED where the whole interval is better, else by the rule of `statistics.compare`.
     """
-    earlier = report_of(workspace, release)
-    if earlier is None:
+    place = workspace.built / str(read_release(workspace, release).evaluation) / "report.json"
+    if not place.is_file():
         raise UserError(f"{release}: was not evaluated; name another release")
-    old, new = answering(earlier), answering(report)
-    both = _both(earlier, report, old, new)
+    earlier = read_report(place, release)
+    both = _both(earlier, report, earlier.best, report.best)
     scores = {score: _compared(both, score, 1, workspace.brand.gates.margin) for score in PRIMARY}
-    return {"release": release, "earlier_system": old, "system": new, "questions": len(both), "scores": scores}
+    return ReleaseComparison(release, earlier.best, report.best, len(both), scores)
 
 
-def changes(before: Report, after: Report, score: str, margin: float) -> list[dict[str, Any]]:
-    """One score of two reports for each system that both hold, on the questions that both asked it.
-
-    Each with its `system`, `questions` scored in both, means `before` and `after`, paired `difference` (after less
-    before) with its interval `low` to `high`, and `outcome` as in `against`, where more is better or less is, as the
-    score has it. `difference`, `low` and `high` are None with fewer than FEWEST groups; `outcome` is too, and for
-    scores that are no share or are neither better nor worse, since the margin is a share.
-    """
-    title, made = after["scores"][score], []
-    sign = -1 if title["better"] == "lower" else 1
-    for system in (name for name in before["systems"] if name in after["systems"]):
+def changes(before: Report, after: Report, score: str, margin: float) -> list[Change]:
+    """One score of two reports for each system that both hold; more is better or less is, as the score has it."""
+    title, found = after.scores[score], []
+    sign = -1 if title.better == "lower" else 1
+    for system in (name for name in before.systems if name in after.systems):
         both = _both(before, after, system, system)
-        found = _compared(both, score, sign, margin)
-        pairs = _scored(both, score)
-        around: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "outcome"))
-        if found:
-            low, high = sorted((sign * found["low"], sign * found["high"]))
-            judged = title["unit"] == "share" and title["better"] != "neither"
-            around = {"difference": sign * found["difference"], "low": low, "high": high,
-                      "outcome": found["outcome"] if judged else None}
-        made.append({"system": system, "questions": len(pairs), **around,
-                     "before": sum(old for old, _, _ in pairs) / len(pairs) if pairs else None,
-                     "after": sum(new for _, new, _ in pairs) / len(pairs) if pairs else None})
-    return made
+        pairs, compared = _scored(both, score), _compared(both, score, sign, margin)
+        change = Change(system, len(pairs), sum(old for old, _, _ in pairs) / len(pairs) if pairs else None,
+                        sum(new for _, new, _ in pairs) / len(pairs) if pairs else None)
+        if compared:
+            low, high = sorted((sign * compared.low, sign * compared.high))
+            judged = title.unit == "share" and title.better != "neither"
+            change = replace(change, difference=sign * compared.difference, low=low, high=high,
+                             outcome=compared.outcome if judged else None)
+        found.append(change)
+    return found
 
 
-def moved(before: Report, after: Report, score: str) -> list[dict[str, Any]]:
-    """The replies whose score is another than before, the most changed first; ties in the order of the questions.
-
-    Each with its `row` of the later report, its `system`, the two replies `before` and `after`, the `change`, after
-    less before, and whether that is `better`: None for scores that are neither better nor worse.
-    """
-    found, better = [], after["scores"][score]["better"]
-    for system in (name for name in before["systems"] if name in after["systems"]):
+def changed_replies(before: Report, after: Report, score: str) -> list[ChangedReply]:
+    """The replies whose score changed, the most changed first; ties in the order of the questions."""
+    found, better = [], after.scores[score].better
+    for system in (name for name in before.systems if name in after.systems):
         for row, old, new in _both(before, after, system, system):
-            values = old["scores"].get(score), new["scores"].get(score)
-            if None not in values and (change := values[1] - values[0]):
-                found.append({"row": row, "system": system, "before": old, "after": new, "change": change,
-                              "better": None if better == "neither" else (change > 0) == (better == "higher")})
-    return sorted(found, key=lambda one: (-abs(one["change"]), one["row"]["line"]))
+            first, second = old.scores.get(score), new.scores.get(score)
+            if first is not None and second is not None and (change := second - first):
+                found.append(ChangedReply(row, system, old, new, change, None if better == "neither" else
+                                          (change > 0) == (better == "higher")))
+    return sorted(found, key=lambda reply: (-abs(reply.change), reply.row.line))
 
 
-def told(found: dict[str, Any]) -> list[str]:
-    """What `against` found, a line for each score."""
-    lines = []
-    for score, one in found["scores"].items():
-        if one is None:
-            lines.append(f"{score}: fewer than {FEWEST} groups of questions in common with {found['release']}")
-            continue
-        lines.append(f"{score}: {one['after']:.2f}, {found['release']} had {one['before']:.2f} ("
-                     f"{difference_told(one)}): {OUTCOMES[one['outcome']]}")
-    return lines
-
-
-def _both(before: Report, after: Report, old: str, new: str) -> list[tuple[dict[str, Any], Report, Report]]:
+def _both(before: Report, after: Report, old: str, new: str) -> list[tuple[Row, ScoredReply, ScoredReply]]:
     """The questions that both asked: the later report's row, `old`'s reply in the earlier one, `new`'s in the later."""
-    known = {row["question"]: row["replies"][old] for row in before["rows"] if old in row["replies"]}
-    return [(row, known[row["question"]], row["replies"][new]) for row in after["rows"]
-            if row["question"] in known and new in row["replies"]]
+    known = {row.question: row.replies[old] for row in before.rows if old in row.replies}
+    return [(row, known[row.question], row.replies[new]) for row in after.rows
+            if row.question in known and new in row.replies]
 
 
-def _scored(both: Sequence[tuple[dict[str, Any], Report, Report]], score: str) -> list[tuple[float, float, str]]:
+def _scored(both: Sequence[tuple[Row, ScoredReply, ScoredReply]], score: str) -> list[tuple[float, float, str]]:
     """The values before and after, and the group, where both are scored."""
-    pairs = [(old["scores"].get(score), new["scores"].get(score), row["group"]) for row, old, new in both]
-    return [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+    return [(first, second, row.group) for row, old, new in both
+            if (first := old.scores.get(score)) is not None and (second := new.scores.get(score)) is not None]
 
 
-def _compared(both: Sequence[tuple[dict[str, Any], Report, Report]], score: str, sign: int,
-              margin: float) -> dict[str, Any] | None:
-    """What `statistics.compared` finds, or gained; `sign` is -1 where less is better. None with few groups."""
+def _compared(both: Sequence[tuple[Row, ScoredReply, ScoredReply]], score: str, sign: int,
+              margin: float) -> Comparison | None:
+    """What `statistics.compare` finds, or gained; `sign` is -1 where less is better. None with few groups."""
     pairs = _scored(both, score)
     groups = [group for *_, group in pairs]
     if len(set(groups)) < FEWEST:
         return None
-    found = compared([sign * old for old, _, _ in pairs], [sign * new for _, new, _ in pairs], groups, margin)
-    return found | ({"outcome": "gained"} if found["low"] > 0 else {})
+    found = compare([sign * old for old, _, _ in pairs], [sign * new for _, new, _ in pairs], groups, margin)
+    return replace(found, outcome=Outcome.GAINED) if found.low > 0 else found

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -15,13 +15,24 @@ from builder.answering.assistant import Assistant, Reply
 from builder.answering.systems import ELSEWHERE, SYSTEMS, System
 from builder.evaluation.arms import AGAINST, ARMS, STUFFED, UNTAUGHT, Arm, given, stuffed
 from builder.evaluation.failures import counted
-from builder.evaluation.judge import SCORES, Judge, Row, Title
+from builder.evaluation.judge import SCORES, Judge
+from builder.evaluation.report import (
+    Costs,
+    Difference,
+    Estimate,
+    Report,
+    Resemblance,
+    Row,
+    ScoreTitle,
+    ToldApart,
+    Verdict,
+)
 from builder.evaluation.verdict import WORTH, verdict
+from builder.scoring import statistics
 from builder.scoring.facts import KEYED, OVERLAP, judged_by
 from builder.scoring.form import Copies
 from builder.scoring.statistics import (
     POWER,
-    Difference,
     difference,
     equivalent,
     holm,
@@ -54,8 +65,8 @@ BOTH = ("interaction", "")
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
              fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
              untaught: Assistant | None = None, paraphrases: bool = False, samples: int = 0,
-             outside: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> dict[str, Any]:
-    """Ask every available system every question and return the report, ready for JSON.
+             outside: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> Report:
+    """Ask every available system every question and return the report.
 
     `voice_examples` are examples that no adapter was trained on; their replies teach the voice classifier.
     `fixed_from` are all examples, from which the brand's opening and closing are learned. Systems without the
@@ -65,7 +76,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     `outside` are the replies of systems that answered elsewhere, by name and by question. UserError without questions.
     """
     if not questions:
-        raise UserError("questions.jsonl: holds no questions, so there is nothing to judge by; write a few")
+        raise UserError("questions.jsonl: has no test questions; write a few, then evaluate again")
     start = time.perf_counter()
     learned = habits(fixed_from)
     fixed = tuple(dict.fromkeys((*assistant.brand.voice.required, *learned.phrases)))
@@ -93,19 +104,19 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     rows = [judge.row(question, {name: made[place] for name, made in replies.items()}, reworded[place])
             for place, question in enumerate(questions)]
     answerable = sum(question.answerable for question in questions)
-    report: dict[str, Any] = {
-        "name": assistant.brand.name, "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "questions": len(questions), "answerable": answerable, "unanswerable": len(questions) - answerable,
-        "groups": len({question.group for question in questions}),
-        "systems": {name: _summary(rows, name) for name in replies},
-        "arms": {arm.name: arm.meaning for arm in arms if arm.name in replies} | dict.fromkeys(outside, OUTSIDE),
-        "scores": {name: asdict(title) for name, title in _explained(questions, taught, judge).items()},
-        "differences": _differences(rows, tuple(replies), assistant.brand.gates.margin),
-    }
-    report["failures"], report["costs"] = counted(rows), costs(rows, assistant.engine.slots)
-    report["told_apart"] = _told_apart(rows, questions, voice_examples, judge)
-    report["verdict"], report["halves"] = verdict(report)
-    return {**report, "rows": rows, "seconds": time.perf_counter() - start}
+    report = Report(
+        name=assistant.brand.name, made=datetime.now(UTC).isoformat(timespec="seconds"), questions=len(questions),
+        answerable=answerable, unanswerable=len(questions) - answerable,
+        groups=len({question.group for question in questions}),
+        systems={name: _summary(rows, name) for name in replies},
+        arms={arm.name: arm.meaning for arm in arms if arm.name in replies} | dict.fromkeys(outside, OUTSIDE),
+        scores=_explained(questions, taught, judge),
+        differences=_differences(rows, tuple(replies), assistant.brand.gates.margin), failures=counted(rows),
+        costs=costs(rows, assistant.engine.slots), told_apart=_told_apart(rows, questions, voice_examples, judge),
+        rows=rows)
+    report.verdict, report.halves = verdict(report)
+    report.seconds = time.perf_counter() - start
+    return report
 
 
 def _made_elsewhere(name: str, question: Question, text: str) -> Reply:
@@ -130,22 +141,32 @@ def _by_systems(asking: "Asking", systems: Sequence[System], questions: Sequence
     return replies, again
 
 
-def power(report: Mapping[str, Any] | None, difference: float) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Power:
+    """How many questions a pair was `asked`, and how many are `needed` to show a difference."""
+
+    score: str
+    left: str
+    right: str
+    asked: int
+    needed: int
+
+
+def power(report: Report | None, difference: float) -> list[Power]:
     """How many questions show a true `difference` in facts or tone in 80 % of studies.
 
     For each primary pair of a report by how its scores varied; without a report, as if the two systems of a pair were
-    right on different questions in DISCORDANT of them. Ready for JSON.
+    right on different questions in DISCORDANT of them.
     """
-    pairs = [one for one in report["differences"] if one["primary"]] if report else []
+    pairs = [pair for pair in report.differences if pair.primary] if report else []
     if not pairs:
-        needed = questions_needed(POWER * math.sqrt(DISCORDANT), 1, difference)
-        return [{"score": "any", "left": "", "right": "", "asked": 0, "needed": needed}]
-    return [{"score": one["score"], "left": one["left"], "right": one["right"], "asked": one["n"],
-             "needed": questions_needed(one["detectable"], one["n"], difference)} for one in pairs]
+        return [Power("any", "", "", 0, questions_needed(POWER * math.sqrt(DISCORDANT), 1, difference))]
+    return [Power(pair.score, pair.left, pair.right, pair.n, questions_needed(pair.detectable, pair.n, difference))
+            for pair in pairs]
 
 
 def _told_apart(rows: Sequence[Row], questions: Sequence[Question], unseen: Sequence[Example],
-                judge: Judge) -> dict[str, Any]:
+                judge: Judge) -> ToldApart:
     """How well each system's replies are told from the brand's own; a system is left out where there are too few.
 
     The brand's own are the reference answers, on the same topics, where enough of them keep its rules; else the
@@ -155,14 +176,13 @@ def _told_apart(rows: Sequence[Row], questions: Sequence[Question], unseen: Sequ
                if question.answer and judge.keeps_rules(question.answer)]
     own = written if len(written) >= FEWEST else [(one.reply, one.question) for one in unseen]
     found = {}
-    for system in rows[0]["replies"]:
-        said = [(row["replies"][system]["text"], row["group"]) for row in rows
-                if not row["replies"][system]["abstained"]]
-        apart = told_apart([text for text, _ in said], [text for text, _ in own], [topic for _, topic in said],
+    for system in rows[0].replies:
+        replies = [(row.replies[system].text, row.group) for row in rows if not row.replies[system].abstained]
+        apart = told_apart([text for text, _ in replies], [text for text, _ in own], [topic for _, topic in replies],
                            [topic for _, topic in own], judge.fixed, judge.assistant.brand.training.seed)
         if apart:
-            found[system] = asdict(apart)
-    return {"systems": found, "own": len(own), "of": "reference answers" if own is written else "held-out examples"}
+            found[system] = Resemblance(**asdict(apart))
+    return ToldApart(systems=found, own=len(own), of="reference answers" if own is written else "held-out examples")
 
 
 class Asking:
@@ -197,43 +217,47 @@ class Asking:
         return replies
 
 
-def _summary(rows: Sequence[Row], system: str) -> dict[str, dict[str, float | int | None]]:
+def _summary(rows: Sequence[Row], system: str) -> dict[str, Estimate]:
     """A system's mean of every score over the questions where it is scored."""
-    summary: dict[str, dict[str, float | int | None]] = {}
-    for score, title in SCORES.items():
-        values, groups = scored(rows, score, (system,))
-        found = interval(values[0], groups, share=title.unit == "share")
-        summary[score] = {**(asdict(found) if found else {"value": None, "low": None, "high": None}),
-                          "n": len(groups)}
-    return summary
+    return {score: mean(rows, system, score) for score in SCORES}
+
+
+def mean(rows: Sequence[Row], system: str, score: str) -> Estimate:
+    """A system's mean of a score over the questions where it is scored, with its 95 % interval."""
+    (values,), groups = scored(rows, score, (system,))
+    found = interval(values, groups, share=SCORES[score].unit == "share")
+    return Estimate(value=found.value, low=found.low, high=found.high, n=len(groups)) if found else Estimate()
 
 
 def scored(rows: Sequence[Row], score: str, systems: Sequence[str]) -> tuple[list[list[float]], list[str]]:
     """Each system's values and the groups, over the questions where all of the systems are scored."""
-    kept = [row for row in rows
-            if all(row["replies"][system]["scores"][score] is not None for system in systems)]
-    return ([[row["replies"][system]["scores"][score] for row in kept] for system in systems],
-            [row["group"] for row in kept])
+    values, groups = [], []
+    for row in rows:
+        by_system = [value for system in systems if (value := row.replies[system].scores[score]) is not None]
+        if len(by_system) == len(systems):
+            values.append(by_system)
+            groups.append(row.group)
+    return [[by_system[place] for by_system in values] for place in range(len(systems))], groups
 
 
-def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> list[dict[str, Any]]:
+def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> list[Difference]:
     """Every difference that two groups or more allow; Holm's correction over the primary ones.
 
     Of each primary one also the p that it is worse than -`margin`, the p that it lies outside ±`margin`, and how many
     questions more would show a difference worth seeing.
     """
     found = list(_contrasts(rows, systems, margin))
-    primary = [one for one in found if one["primary"]]
-    for one, adjusted in zip(primary, holm([one["p"] for one in primary]), strict=True):
-        one["adjusted"] = adjusted
-    for one in found:
-        better = one["value"] if SCORES[one["score"]].better == "higher" else -one["value"]
-        shown = one["adjusted"] < 0.05 and better
-        one["verdict"] = "no difference shown" if not shown else "better" if better > 0 else "worse"
+    primary = [pair for pair in found if pair.primary]
+    for pair, adjusted in zip(primary, holm([pair.p for pair in primary]), strict=True):
+        pair.adjusted = adjusted
+    for pair in found:
+        better = pair.value if SCORES[pair.score].better == "higher" else -pair.value
+        if pair.adjusted < 0.05 and better:
+            pair.verdict = Verdict.BETTER if better > 0 else Verdict.WORSE
     return found
 
 
-def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> Iterator[dict[str, Any]]:
+def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> Iterator[Difference]:
     """The differences without their correction, primary scores first."""
     known = {one.name for one in (*SYSTEMS, *ARMS)}
     others = [name for name in systems if name not in known]
@@ -248,20 +272,23 @@ def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> 
                                  BOTH, margin)
 
 
-def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str], test: Callable[..., Difference | None],
-              names: tuple[str, str], margin: float) -> Iterator[dict[str, Any]]:
+def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str],
+              test: Callable[..., statistics.Difference | None], names: tuple[str, str],
+              margin: float) -> Iterator[Difference]:
     values, groups = scored(rows, score, systems)
     found = test(*values, groups)
     if not found:
         return
-    more = {"margin": margin, "p_worse": no_worse(found, margin), "p_apart": equivalent(found, margin),
-            "more": max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))
-            } if score in PRIMARY else {}
-    yield {"score": score, "left": names[0], "right": names[1], **asdict(found), "adjusted": found.p,
-           "primary": score in PRIMARY and names in (*CONTRASTS, BOTH), "n": len(groups), **more}
+    pair = Difference(score=score, left=names[0], right=names[1], value=found.value, low=found.low, high=found.high,
+                      p=found.p, adjusted=found.p, detectable=found.detectable, groups=found.groups, n=len(groups),
+                      primary=score in PRIMARY and names in (*CONTRASTS, BOTH))
+    if score in PRIMARY:
+        pair.margin, pair.p_worse, pair.p_apart = margin, no_worse(found, margin), equivalent(found, margin)
+        pair.more = max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))
+    yield pair
 
 
-def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, Title]:
+def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: Judge) -> dict[str, ScoreTitle]:
     """The scores' titles, with what this evaluation found out about facts, tone and voice."""
     by = [judged_by(question) for question in questions]
     notes = {"facts": f" ({by.count(KEYED)} questions by keyed facts, {by.count(OVERLAP)} by overlap)"}
@@ -274,27 +301,27 @@ def _explained(questions: Sequence[Question], taught: Sequence[Example], judge: 
     if judge.voice.auroc is not None:
         notes["voice"] = (f"; on {len(taught)} held-out replies of each it tells them apart with AUROC "
                           f"{judge.voice.auroc:.2f}, where 0.5 is chance")
-    return {name: replace(title, explanation=f"{title.explanation}{notes.get(name, '')}.")
+    return {name: title.model_copy(update={"explanation": f"{title.explanation}{notes.get(name, '')}."})
             for name, title in SCORES.items()}
 
 
 THOUSAND, HOUR = 1000, 3600
 
 
-def costs(rows: Sequence[Mapping[str, Any]], at_once: int) -> dict[str, dict[str, float]]:
+def costs(rows: Sequence[Row], at_once: int) -> dict[str, Costs]:
     """For each system the median and 95th percentile of seconds, the mean tokens, and the hours for 1,000 replies.
 
     `at_once` replies were made beside each other, so that one takes the machine for its seconds divided by that.
     Abstentions count: they are replies that read and say nothing. Systems that answered elsewhere are left out.
     """
     found = {}
-    for system in rows[0]["replies"]:
-        replies = [row["replies"][system] for row in rows]
-        if any(reply["finish"] == ELSEWHERE for reply in replies):
+    for system in rows[0].replies:
+        replies = [row.replies[system] for row in rows]
+        if any(reply.finish == ELSEWHERE for reply in replies):
             continue
-        seconds = [reply["seconds"] for reply in replies]
-        found[system] = {"median_seconds": float(np.median(seconds)), "slow_seconds": float(np.percentile(seconds, 95)),
-                         "read": float(np.mean([reply["read"] for reply in replies])),
-                         "said": float(np.mean([reply["tokens"] for reply in replies])),
-                         "hours_per_thousand": float(np.mean(seconds)) / at_once * THOUSAND / HOUR}
+        seconds = [reply.seconds for reply in replies]
+        found[system] = Costs(median_seconds=float(np.median(seconds)), slow_seconds=float(np.percentile(seconds, 95)),
+                              read=float(np.mean([reply.read for reply in replies])),
+                              said=float(np.mean([reply.tokens for reply in replies])),
+                              hours_per_thousand=float(np.mean(seconds)) / at_once * THOUSAND / HOUR)
     return found

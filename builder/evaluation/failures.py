@@ -1,9 +1,9 @@
 """Why a reply fell short: one cause for each, and each system's worst replies."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from builder.evaluation.report import Row, ScoredReply
 from builder.scoring.facts import KEYED
 
 HELD = 0.5
@@ -25,46 +25,46 @@ CAUSES = {
 """The causes and what they mean, in the order in which a reply is tried for them."""
 
 
-def holds_facts(row: Mapping[str, Any], reply: Mapping[str, Any]) -> bool | None:
+def holds_facts(row: Row, reply: ScoredReply) -> bool | None:
     """Whether a reply says what the question's key or its reference answer says; None where neither tells."""
-    facts = reply["scores"].get("facts")
-    return None if facts is None else facts >= (1 if row["by"] == KEYED else HELD)
+    facts = reply.scores.get("facts")
+    return None if facts is None else facts >= (1 if row.by == KEYED else HELD)
 
 
-def cause(row: Mapping[str, Any], reply: Mapping[str, Any]) -> str:
+def cause(row: Row, reply: ScoredReply) -> str:
     """Why a reply fell short; "" where it did not, or nothing is known of what would have been right."""
-    scores, right = reply["scores"], reply["found_right"]
-    if not row["answerable"]:
-        return "" if reply["abstained"] else SHOULD_ABSTAIN
+    scores, right = reply.scores, reply.found_right
+    if not row.answerable:
+        return "" if reply.abstained else SHOULD_ABSTAIN
     if scores["facts"] is None:
         return ""
     if holds_facts(row, reply):
         return UNWANTED if scores["unwanted"] else OFF_BRAND if scores["tone"] == 0 else ""
     if right is False:
         return NOT_RETRIEVED
-    if reply["abstained"]:
+    if reply.abstained:
         return OVER_ABSTAINED
     if scores["grounded"] is not None and scores["grounded"] < 1:
         return INVENTED
     return NOT_USED if right else DID_NOT_KNOW
 
 
-def counted(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def counted(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     """For each system how many replies fell short for each cause, only those that occur."""
     found: dict[str, Counter[str]] = {}
     for row in rows:
-        for system, reply in row["replies"].items():
-            found.setdefault(system, Counter())[reply["cause"]] += 1
+        for system, reply in row.replies.items():
+            found.setdefault(system, Counter())[reply.cause] += 1
     return {system: {name: counts[name] for name in CAUSES if counts[name]} for system, counts in found.items()}
 
 
-def worst(rows: Sequence[Mapping[str, Any]], system: str) -> list[Mapping[str, Any]]:
+def worst(rows: Sequence[Row], system: str) -> list[Row]:
     """The rows of a system's worst replies: least facts first, then those that break most else."""
-    def badness(row: Mapping[str, Any]) -> tuple[float, ...]:
-        scores = row["replies"][system]["scores"]
-        crag, facts, tone, voice = (scores[name] for name in ("crag", "facts", "tone", "voice"))
+    def badness(row: Row) -> tuple[float, ...]:
+        scores = row.replies[system].scores
+        crag, facts, tone, voice = (scores.get(name) for name in ("crag", "facts", "tone", "voice"))
         return (crag if crag is not None else 0.0, facts if facts is not None else 1.0,
                 tone if tone is not None else 1.0, voice if voice is not None else 1.0)
 
-    fell_short = [row for row in rows if row["replies"].get(system, {}).get("cause")]
+    fell_short = [row for row in rows if system in row.replies and row.replies[system].cause]
     return sorted(fell_short, key=badness)[:WORST]

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Literal
 
 from builder.answering.assistant import Assistant, Reply
 from builder.answering.systems import ELSEWHERE
 from builder.evaluation.failures import cause
+from builder.evaluation.report import Row, ScoredReply, ScoreTitle, Source
 from builder.evaluation.retrieval import right_passages
 from builder.model.prompt import ASKED, render
 from builder.scoring import form
@@ -20,66 +21,57 @@ from builder.scoring.tone import Habits, VoiceClassifier, grade, rules
 from builder.scoring.unwanted import unwanted
 from builder.workspace.examples import Example, Question
 
-Row = dict[str, Any]
-"""One question of the report with every system's reply and scores."""
 
-
-@dataclass(frozen=True)
-class Title:
-    """What a score is called, which way is better (higher, lower, neither), its unit, and what it means."""
-
-    title: str
-    better: str
-    unit: str
-    explanation: str
+def _title(title: str, better: Literal["higher", "lower", "neither"], unit: str, explanation: str) -> ScoreTitle:
+    return ScoreTitle(title=title, better=better, unit=unit, explanation=explanation)
 
 
 SCORES = {
-    "facts": Title("Facts", "higher", "share",
+    "facts": _title("Facts", "higher", "share",
                    "Share of the keyed facts that the reply holds, else the F1 of its content words with the reference "
                    "answer; abstaining on what the documents answer counts 0"),
-    "tone": Title("Tone", "higher", "share",
+    "tone": _title("Tone", "higher", "share",
                   "Share of replies that keep every rule of the brand that can be checked, and its habits where no "
                   "phrase is required"),
-    "voice": Title("Voice", "higher", "share",
+    "voice": _title("Voice", "higher", "share",
                    "Probability, by a classifier that sees no fixed phrases, names or numbers, that the brand rather "
                    "than the untuned model wrote the reply"),
-    "facts_strict": Title("Facts, strict", "higher", "share",
+    "facts_strict": _title("Facts, strict", "higher", "share",
                           "Share of replies that hold every keyed fact and nothing forbidden"),
-    "facts_lenient": Title("Facts, lenient", "higher", "share",
+    "facts_lenient": _title("Facts, lenient", "higher", "share",
                            "As facts, but a keyed fact counts in any form: an amount in words or figures, words in any "
                            "order"),
-    "crag": Title("Right less wrong", "higher", "points",
+    "crag": _title("Right less wrong", "higher", "points",
                   "1 for a right reply, 0 for an abstention where the documents answer, -1 for a wrong reply; where "
                   "they don't answer, to abstain is right (CRAG)"),
-    "covers": Title("Covers", "higher", "share",
+    "covers": _title("Covers", "higher", "share",
                     "Share of the reference answer's content words that the reply holds, however long it is"),
-    "precise": Title("Precise", "higher", "share",
+    "precise": _title("Precise", "higher", "share",
                      "Share of the reply's content words that the reference answer holds"),
-    "abstains_answerable": Title("Abstains wrongly", "lower", "share",
+    "abstains_answerable": _title("Abstains wrongly", "lower", "share",
                                  "Share of the questions that the documents answer where it abstained"),
-    "abstains_unanswerable": Title("Abstains rightly", "higher", "share",
+    "abstains_unanswerable": _title("Abstains rightly", "higher", "share",
                                    "Share of the questions that the documents don't answer where it abstained"),
-    "grounded": Title("Grounded", "higher", "share",
+    "grounded": _title("Grounded", "higher", "share",
                       "Share of the reply's numbers and names that stand in the passages found for the question, "
                       "whether or not the system saw them"),
-    "repeats": Title("Repeats", "lower", "share", "Share of the reply's runs of four words that it said before; 1 when "
-                                                  "it was stopped as a loop"),
-    "agreement": Title("Agreement", "higher", "share",
+    "repeats": _title("Repeats", "lower", "share", "Share of the reply's runs of four words that it said before; 1 "
+                                                   "when it was stopped as a loop"),
+    "agreement": _title("Agreement", "higher", "share",
                        "Share of pairs of replies to a question, in other words or drawn again, that are both right "
                        "or both wrong"),
-    "pass_k": Title("Right however asked", "higher", "share",
+    "pass_k": _title("Right however asked", "higher", "share",
                     "Chance that three replies to a question, in other words or drawn again, are all right "
                     "(pass^k)"),
-    "unwanted": Title("Unwanted", "lower", "share",
+    "unwanted": _title("Unwanted", "lower", "share",
                       "Share of replies that say a banned phrase, name the model or its maker, hold a control token or "
                       "eight words of the prompt in a row, or obey an order that stood in a passage"),
-    "copied": Title("Copied", "lower", "share",
+    "copied": _title("Copied", "lower", "share",
                     "Share of the reply's runs of eight words that a training reply holds word for word"),
-    "grade": Title("Reading grade", "neither", "grade", "Flesch-Kincaid school grade; rough for short replies"),
-    "words": Title("Words", "neither", "words", "Length of the replies that aren't abstentions"),
-    "tokens": Title("Tokens", "lower", "tokens", "Tokens that the model made for each question"),
-    "seconds": Title("Seconds", "lower", "seconds",
+    "grade": _title("Reading grade", "neither", "grade", "Flesch-Kincaid school grade; rough for short replies"),
+    "words": _title("Words", "neither", "words", "Length of the replies that aren't abstentions"),
+    "tokens": _title("Tokens", "lower", "tokens", "Tokens that the model made for each question"),
+    "seconds": _title("Seconds", "lower", "seconds",
                      "Time for each question on this machine while others are answered beside it, abstentions "
                      "included"),
 }
@@ -99,11 +91,13 @@ class Judge:
             reworded: Mapping[str, Sequence[Reply]] = MappingProxyType({})) -> Row:
         """One row of the report; `reworded` are the systems' further replies to the question."""
         sources, right = self._sources(question), self._right(question)
-        row: Row = {"line": question.line, "question": question.question, "answer": question.answer,
-                    "answerable": question.answerable, "group": question.group, "by": judged_by(question)}
-        judged = {name: self._judged(question, reply, sources, right, reworded.get(name, ()))
-                  for name, reply in replies.items()}
-        return row | {"replies": {name: reply | {"cause": cause(row, reply)} for name, reply in judged.items()}}
+        row = Row(line=question.line, question=question.question, answer=question.answer,
+                  answerable=question.answerable, group=question.group, by=judged_by(question),
+                  replies={name: self._judged(question, reply, sources, right, reworded.get(name, ()))
+                           for name, reply in replies.items()})
+        for reply in row.replies.values():
+            reply.cause = cause(row, reply)
+        return row
 
     def _right(self, question: Question) -> set[int]:
         """The right passages' places in the index; none where nothing tells."""
@@ -129,22 +123,22 @@ class Judge:
         return [*passages, question.question, brand.name, *brand.links, *brand.links.values()]
 
     def _judged(self, question: Question, reply: Reply, sources: Sequence[str], right: set[int],
-                others: Sequence[Reply]) -> dict[str, Any]:
+                others: Sequence[Reply]) -> ScoredReply:
         abstained = self._abstained(reply)
         scores = self._scores(question, replace(reply, abstained=abstained), sources)
         alike, always = consistency([self._is_right(question, one) for one in (reply, *others)]
                                     if others and judged_by(question) in ("", KEYED) else [])
         scores |= {"agreement": alike, "pass_k": always}
         hit = any(not right.isdisjoint((one.number, *one.also)) for one in reply.found)
-        return {"text": reply.text, "abstained": abstained, "probability": reply.probability,
-                "found_right": hit if right and reply.probability is not None else None,
-                "finish": reply.finish, "seconds": reply.seconds, "tokens": reply.tokens, "read": reply.prompt_tokens,
-                "scores": {name: scores[name].value for name in SCORES},
-                "evidence": {name: scores[name].evidence for name in SCORES},
-                "sources": [{"document": one.passage.document, "heading": one.passage.heading,
-                             "text": one.passage.shown, "start": one.passage.start, "end": one.passage.end,
-                             "score": one.score}
-                            for one in reply.found]}
+        return ScoredReply(
+            text=reply.text, abstained=abstained, probability=reply.probability,
+            found_right=hit if right and reply.probability is not None else None, finish=reply.finish,
+            seconds=reply.seconds, tokens=reply.tokens, read=reply.prompt_tokens,
+            scores={name: scores[name].value for name in SCORES},
+            evidence={name: scores[name].evidence for name in SCORES},
+            sources=[Source(document=found.passage.document, heading=found.passage.heading, text=found.passage.shown,
+                            start=found.passage.start, end=found.passage.end, score=found.score)
+                     for found in reply.found])
 
     def _abstained(self, reply: Reply) -> bool:
         return reply.abstained or is_abstention(reply.text, self.assistant.brand.abstain)

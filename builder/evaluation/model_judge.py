@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from builder.evaluation.report import Estimate, Opinion, PairOpinion, Row
 from builder.scoring.statistics import difference, interval
 from builder.workspace.brand import Brand
 from builder.workspace.examples import Choice
@@ -68,16 +68,16 @@ class ModelJudge:
         raise AssertionError("unreachable")
 
 
-def opinions(judge: ModelJudge, brand: Brand, rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]],
-             labelled: Sequence[Choice], tick: Tick) -> dict[str, Any]:
-    """What the model thinks of each pair of systems, and how often it agrees with people; ready for JSON.
+def opinions(judge: ModelJudge, brand: Brand, rows: Sequence[Row], pairs: Sequence[tuple[str, str]],
+             labelled: Sequence[Choice], tick: Tick) -> Opinion:
+    """What the model thinks of each pair of systems, and how often it agrees with people.
 
     Each two replies are shown in both orders. One that wins in both has won; an opinion that turns with the order
     counts as none (Zheng et al. 2023, arXiv 2306.05685, section 3.4). The value of a pair is its share of wins less
     that of losses, with the interval and p of all other differences. People's opinions are the choices in
     preferences.jsonl; without any, nothing says how far the model can be trusted.
     """
-    asked = [(row["question"], row["answer"], *(row["replies"][name]["text"] for name in pair))
+    asked = [(row.question, row.answer, *(row.replies[name].text for name in pair))
              for pair in pairs for row in rows]
     asked += [(one.better.question, "", one.better.reply, one.worse) for one in labelled]
     done = 0
@@ -87,18 +87,18 @@ def opinions(judge: ModelJudge, brand: Brand, rows: Sequence[Mapping[str, Any]],
             found.append(said)
             done += 1
             tick(done, len(asked), f"{judge.model} judges")
-    groups, made = [row["group"] for row in rows], []
+    groups, judged = [row.group for row in rows], []
     for place, (left, right) in enumerate(pairs):
-        told = found[place * len(rows):(place + 1) * len(rows)]
-        values = [one or 0.0 for one in told]
+        outcomes = found[place * len(rows):(place + 1) * len(rows)]
+        values = [outcome or 0.0 for outcome in outcomes]
+        pair = PairOpinion(left=left, right=right, n=len(values), wins=outcomes.count(1.0),
+                           losses=outcomes.count(-1.0), ties=outcomes.count(0.0), turned=outcomes.count(None))
         tested = difference(values, [0.0] * len(values), groups)
-        made.append({"left": left, "right": right, "n": len(values), "wins": told.count(1.0),
-                     "losses": told.count(-1.0), "ties": told.count(0.0), "turned": told.count(None),
-                     **(asdict(tested) if tested else {})})
+        judged.append(pair.model_copy(update=asdict(tested)) if tested else pair)
     people = found[len(pairs) * len(rows):]
     agreed = interval([float(one == 1) for one in people], [str(place) for place in range(len(people))], share=True)
-    return {"model": judge.model, "pairs": made,
-            "people": {**asdict(agreed), "n": len(people)} if agreed else None}
+    return Opinion(model=judge.model, pairs=judged,
+                   people=Estimate(**asdict(agreed), n=len(people)) if agreed else None)
 
 
 def _both_ways(judge: ModelJudge, brand: Brand, question: str, answer: str, left: str, right: str) -> float | None:
@@ -112,17 +112,17 @@ def _both_ways(judge: ModelJudge, brand: Brand, question: str, answer: str, left
     return worth[first]
 
 
-def lines(report: Mapping[str, Any]) -> list[str]:
+def lines(opinion: Opinion | None) -> list[str]:
     """What it said, as sentences; none where it wasn't asked."""
-    found = report.get("model_judge")
-    if not found:
+    if not opinion:
         return []
-    told = [f"{one['left']} against {one['right']}: {one['wins']} wins, {one['losses']} losses, {one['ties']} ties, "
-            f"{one['turned']} that turned with the order" + (
-                f" ({one['value']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}])" if "value" in one else "")
-            for one in found["pairs"]]
-    people = found["people"]
-    trust = (f"It agrees with people in {people['value']:.0%} [{people['low']:.0%}, {people['high']:.0%}] of "
-             f"{people['n']} choices." if people and people["low"] is not None else
-             "No choice of a person in preferences.jsonl says how far it can be trusted.")
-    return [f"In the opinion of {found['model']}, which no verdict or gate here rests on:", *told, trust]
+    pairs = [f"{pair.left} against {pair.right}: {pair.wins} wins, {pair.losses} losses, {pair.ties} ties, "
+             f"{pair.turned} that changed with the order" + (
+                 "" if pair.value is None else f" ({pair.value:+.2f} [{pair.low:+.2f}, {pair.high:+.2f}])")
+             for pair in opinion.pairs]
+    people = opinion.people
+    trust = "preferences.jsonl has no choices of people, so nothing shows how far this model can be trusted."
+    if people and people.low is not None:
+        trust = (f"It agrees with people in {people.value:.0%} [{people.low:.0%}, {people.high:.0%}] of {people.n} "
+                 "choices.")
+    return [f"{opinion.model} was asked too; no verdict or check uses its opinion:", *pairs, trust]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from math import log2
-from typing import Any
 
 import numpy as np
 
+from builder.evaluation.report import Answerability, CoveragePoint, Estimate, Miss, ReliabilityBin, Retrieval
 from builder.scoring.statistics import interval
 from builder.scoring.text import places
 from builder.workspace.examples import Question
@@ -36,7 +36,7 @@ class _Judged:
     without: float | None
 
 
-def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> dict[str, Any]:
+def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> Retrieval:
     """Scores with 95 % intervals over groups, what was missed and what came instead, and whether it knows its limits.
 
     recall@k: the share of questions with a right passage among the first k. mrr: the mean of 1/rank of the first right
@@ -60,20 +60,19 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> dict
         for name, value in _scores(hits, rank, len(right)).items():
             scores[name].append(value)
         if rank is None or rank > retriever.count:
-            misses.append({
-                "question": question.question, "line": question.line, "rank": rank,
-                "right": [_place(retriever.index.passages[number]) for number in sorted(right)[:3]],
-                "came": [_place(one.passage) for one in finding.found[: retriever.count]]})
+            misses.append(Miss(
+                question=question.question, line=question.line, rank=rank,
+                right=[_place(retriever.index.passages[number]) for number in sorted(right)[:3]],
+                came=[_place(found.passage) for found in finding.found[: retriever.count]]))
     if not judged:
         raise UserError("questions.jsonl: no answerable question names its passage; add source and offset, or facts")
-    made: dict[str, Any] = {"questions": len(judged),
-                            "right_by": {name: count for name, count in rules.items() if count}}
     groups = [one.question.group for one in judged]
+    estimates = {}
     for name, values in scores.items():
-        around = interval(values, groups, share=True)
-        assert around is not None
-        made[name] = {"value": around.value, "low": around.low, "high": around.high, "n": len(values)}
-    return made | {"misses": misses, "answerability": _limits(retriever, judged, questions)}
+        if around := interval(values, groups, share=True):
+            estimates[name] = Estimate(value=around.value, low=around.low, high=around.high, n=len(values))
+    return Retrieval(questions=len(judged), right_by={name: count for name, count in rules.items() if count},
+                     misses=misses, answerability=_answerability(retriever, judged, questions), **estimates)
 
 
 def _scores(hits: Sequence[bool], rank: int | None, right: int) -> dict[str, float]:
@@ -88,7 +87,7 @@ def _place(passage: Passage) -> str:
     return f"{passage.document}{page} · {passage.heading}"
 
 
-def _limits(retriever: Retriever, judged: Sequence[_Judged], questions: Sequence[Question]) -> dict[str, Any]:
+def _answerability(retriever: Retriever, judged: Sequence[_Judged], questions: Sequence[Question]) -> Answerability:
     """How well the probability tells what the documents answer from what they don't.
 
     Elsewhere: questions about anything in the world, which nothing was fitted on. Near misses: each question asked
@@ -103,23 +102,22 @@ def _limits(retriever: Retriever, judged: Sequence[_Judged], questions: Sequence
     near = [one for one in judged if one.without is not None]
     found = [one.rank is not None and one.rank <= retriever.count for one in judged]
     all_ = sorted(zip([*here, *unanswerable], [*found, *[False] * len(unanswerable)], strict=True), reverse=True)
-    made: dict[str, Any] = {
-        "threshold": threshold, "elsewhere": _auroc(here, elsewhere),
-        "near_misses": _auroc([one.probability for one in near], [one.without or 0.0 for one in near]),
-        "unanswerable": _auroc(here, unanswerable),
-        "wished_false_answers": retriever.answerability.wished,
-        "answered": float(np.mean([value >= threshold for value in here])),
-        "false_answers": {"elsewhere": _share(elsewhere, threshold), "unanswerable": _share(unanswerable, threshold),
-                          "near_misses": _share([one.without or 0.0 for one in near], threshold)}}
-    made["reliability"] = [{"predicted": float(np.mean([value for value, _ in part])),
-                            "observed": float(np.mean([right for _, right in part])), "n": len(part)}
-                           for part in _bins(all_[::-1])]
+    reliability = [ReliabilityBin(predicted=float(np.mean([value for value, _ in part])),
+                                  observed=float(np.mean([right for _, right in part])), n=len(part))
+                   for part in _bins(all_[::-1])]
     right = np.cumsum([right for _, right in all_])
     step = max(1, len(all_) // 20)
-    made["coverage"] = [{"covered": count / len(all_), "right": float(right[count - 1] / count),
-                         "probability": all_[count - 1][0]}
-                        for count in sorted({*range(step, len(all_) + 1, step), len(all_)})]
-    return made
+    coverage = [CoveragePoint(covered=count / len(all_), right=float(right[count - 1] / count),
+                              probability=all_[count - 1][0])
+                for count in sorted({*range(step, len(all_) + 1, step), len(all_)})]
+    return Answerability(
+        threshold=threshold, elsewhere=_auroc(here, elsewhere), unanswerable=_auroc(here, unanswerable),
+        near_misses=_auroc([one.probability for one in near], [one.without or 0.0 for one in near]),
+        wished_false_answers=retriever.answerability.wished,
+        answered=float(np.mean([value >= threshold for value in here])),
+        false_answers={"elsewhere": _share(elsewhere, threshold), "unanswerable": _share(unanswerable, threshold),
+                       "near_misses": _share([one.without or 0.0 for one in near], threshold)},
+        reliability=reliability, coverage=coverage)
 
 
 def _share(values: Sequence[float], threshold: float) -> float | None:
@@ -131,7 +129,7 @@ def _bins(values: list[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
     return [values[start:end] for start, end in zip(edges, edges[1:], strict=False)]
 
 
-def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> dict[str, Any] | None:
+def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> Estimate | None:
     """The chance that one of `higher` lies above one of `lower`, ties half, with its 95 % bootstrap interval.
 
     Where all lie apart no resample differs; then the bound is the exact binomial one for the smaller side's number.
@@ -146,7 +144,7 @@ def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> di
     low, high = np.quantile(drawn, [0.025, 0.975])
     alone = 0.025 ** (1 / min(len(first), len(second)))
     low, high = (alone, high) if low == 1 else (low, 1 - alone) if high == 0 else (low, high)
-    return {"value": float(above.mean()), "low": float(low), "high": float(high), "n": len(first) + len(second)}
+    return Estimate(value=float(above.mean()), low=float(low), high=float(high), n=len(first) + len(second))
 
 
 def broken_by(before: Index, after: Index, questions: Sequence[Question], most: int = 3) -> tuple[list[str], int]:

@@ -1,9 +1,8 @@
 """A report's figures to its verdict: what each half earned, in plain words, by fixed rules."""
 
-from typing import Any
+from collections.abc import Sequence
 
-Report = dict[str, Any]
-"""The evaluation's report, or a part of it that holds systems, differences and groups."""
+from builder.evaluation.report import Difference, HalfOutcome, Report, Verdict
 
 FEWEST = 10
 """Questions, and groups of them; with fewer nothing can be told."""
@@ -22,90 +21,94 @@ HALVES = {"retrieval": ("facts", (("hybrid", "fine-tune-only"), ("rag-only", "pr
                           "adapter")}
 """For each half: the score it is there for, the pairs that show it, a system that has it, and what it is."""
 
-
-ADVICE = {("earned", "earned"): "Use both halves: each earned its place.",
-          ("earned", "nothing"): "Retrieval is enough: don't tune.",
-          ("earned", "harmed"): "Retrieval is enough: tuning did harm.",
-          ("earned", "cannot tell"): "Use retrieval; whether to tune cannot be told yet.",
-          ("nothing", "earned"): "Tuning is enough: on these questions retrieval earned nothing.",
-          ("harmed", "earned"): "Tuning is enough: retrieval did harm.",
-          ("cannot tell", "earned"): "Use the tuned model; whether to retrieve cannot be told yet."}
+_EARNED, _NOTHING, _HARMED, _OPEN = HalfOutcome.EARNED, HalfOutcome.NOTHING, HalfOutcome.HARMED, HalfOutcome.CANNOT_TELL
+ADVICE = {(_EARNED, _EARNED): "Use both halves: each clearly helps.",
+          (_EARNED, _NOTHING): "Use retrieval alone: fine-tuning showed no gain.",
+          (_EARNED, _HARMED): "Use retrieval alone: fine-tuning did harm.",
+          (_EARNED, _OPEN): "Use retrieval; it is not clear yet whether fine-tuning helps.",
+          (_NOTHING, _EARNED): "Use fine-tuning alone: on these questions retrieval showed no gain.",
+          (_HARMED, _EARNED): "Use fine-tuning alone: retrieval did harm.",
+          (_OPEN, _EARNED): "Use fine-tuning; it is not clear yet whether retrieval helps."}
 """What to do, by what retrieval and fine-tuning did."""
-NEITHER = "Neither half earned its place: the prompt alone is enough."
-UNTOLD = "What to use cannot be told yet."
+NEITHER = "Use the plain model: neither half showed a gain."
+UNTOLD = "It is not clear yet which halves to use."
 
 
-def verdict(report: Report) -> tuple[str, dict[str, str]]:
-    """The verdict in 3 to 7 sentences, and for each half: earned, nothing, harmed or cannot tell.
+def verdict(report: Report) -> tuple[str, dict[str, HalfOutcome]]:
+    """The verdict in 3 to 7 sentences, and the outcome of each half.
 
     First what to do, then what it rests on.
     Retrieval is judged on facts, fine-tuning on tone: earned when one of its two differences is better after
     Holm's correction and none is worse. Fine-tuning that makes facts worse has harmed, whatever it did for tone;
     for retrieval a loss of tone is said but is no harm, since a right answer in a flat tone is still right.
     """
-    states, sentences = {}, []
+    outcomes, sentences = {}, []
     for half in HALVES:
-        states[half], sentence = _half(report, half)
+        outcomes[half], sentence = _half(report, half)
         sentences.append(sentence)
     harmed, sentence = _facts_after_tuning(report)
     if harmed:
-        states["fine-tuning"] = "harmed"
-    done = (states["retrieval"], states["fine-tuning"])
-    advice = ADVICE.get(done, UNTOLD if "cannot tell" in done else NEITHER)
+        outcomes["fine-tuning"] = HalfOutcome.HARMED
+    both = (outcomes["retrieval"], outcomes["fine-tuning"])
+    advice = ADVICE.get(both, UNTOLD if HalfOutcome.CANNOT_TELL in both else NEITHER)
     sentences += [sentence, _tone_after_retrieval(report), _cost(report), _caution(report)]
-    return " ".join(filter(None, [advice, *sentences])), states
+    return " ".join(filter(None, [advice, *sentences])), outcomes
 
 
-def _half(report: Report, half: str) -> tuple[str, str]:
+def _half(report: Report, half: str) -> tuple[HalfOutcome, str]:
     score, pairs, system, part = HALVES[half]
     name = half.capitalize()
-    if system not in report["systems"]:
-        return "cannot tell", f"{name} cannot be judged, since there is no {part}."
-    found = [one for pair in pairs if (one := _difference(report, score, *pair))]
-    enough = [one for one in found if min(one["n"], one["groups"]) >= FEWEST]
+    if system not in report.systems:
+        return HalfOutcome.CANNOT_TELL, f"{name} could not be tested, because there is no {part}."
+    found = [difference for pair in pairs if (difference := report.difference(score, *pair))]
+    enough = [difference for difference in found if _enough(difference)]
     if not enough:
-        most = max(found, key=lambda one: min(one["n"], one["groups"]), default={"n": 0, "groups": 0})
-        return "cannot tell", (f"{name} cannot be judged on {score}: {most['n']} scored questions in "
-                               f"{most['groups']} groups are too few, {FEWEST} of each are needed.")
-    said = "; ".join(map(_told, enough))
-    shown = {one["verdict"] for one in enough}
-    if {"better", "worse"} <= shown:
-        return "cannot tell", f"{name} made {score} better in one pair and worse in the other: {said}."
-    if "better" in shown:
+        n, groups = max(((difference.n, difference.groups) for difference in found), key=min, default=(0, 0))
+        return HalfOutcome.CANNOT_TELL, (f"{name} could not be tested on {score}: there are {n} scored questions in "
+                                         f"{groups} groups, and at least {FEWEST} of each are needed.")
+    figures = "; ".join(map(_figures, enough))
+    shown = {difference.verdict for difference in enough}
+    if {Verdict.BETTER, Verdict.WORSE} <= shown:
+        return HalfOutcome.CANNOT_TELL, f"{name} made {score} better in one pair and worse in the other: {figures}."
+    if Verdict.BETTER in shown:
         contradicted, opinion = _second_opinion(report, half)
         if contradicted:
-            return "cannot tell", (f"Whether {half} earned its place on {score} cannot be told: by the rules, which "
-                                   f"fixed phrases alone can satisfy, it did: {said}{opinion}.")
-        return "earned", f"{name} earned its place on {score}: {said}{opinion}."
-    if "worse" in shown:
-        return "harmed", f"{name} harmed {score}: {said}."
-    if min(one["detectable"] for one in enough) > TOO_COARSE:
-        return "cannot tell", f"Whether {half} earned anything on {score} cannot be told: {said}{_unseen(enough)}."
-    return "nothing", f"{name} earned nothing on {score} that could be shown: {said}{_unseen(enough)}."
+            return HalfOutcome.CANNOT_TELL, (f"It is not clear whether {half} helps {score}. By the brand's rules it "
+                                             f"does ({figures}), but fixed phrases alone can satisfy these{opinion}.")
+        return HalfOutcome.EARNED, f"{name} clearly helps {score}: {figures}{opinion}."
+    if Verdict.WORSE in shown:
+        return HalfOutcome.HARMED, f"{name} harmed {score}: {figures}."
+    if min(difference.detectable for difference in enough) > TOO_COARSE:
+        return HalfOutcome.CANNOT_TELL, f"It is not clear whether {half} helps {score}: {figures}{_unseen(enough)}."
+    return HalfOutcome.NOTHING, f"{name} showed no gain on {score}: {figures}{_unseen(enough)}."
+
+
+def _enough(difference: Difference) -> bool:
+    return min(difference.n, difference.groups) >= FEWEST
 
 
 def _facts_after_tuning(report: Report) -> tuple[bool, str]:
     """Whether the adapter cost facts, and the sentence that says so."""
-    pair = ("hybrid", "rag-only") if "hybrid" in report["systems"] else ("fine-tune-only", "prompt-only")
-    one = _difference(report, "facts", *pair)
-    if not one or min(one["n"], one["groups"]) < FEWEST:
+    left, right = ("hybrid", "rag-only") if "hybrid" in report.systems else ("fine-tune-only", "prompt-only")
+    found = report.difference("facts", left, right)
+    if not found or not _enough(found):
         return False, ""
-    left, right = pair
-    if one["verdict"] == "worse":
-        return True, f"Fine-tuning harmed facts: {_told(one)}."
-    if one["verdict"] == "better":
-        return False, f"Fine-tuning also made facts better: {_told(one)}."
-    if one.get("p_worse", 1.0) < 0.05:
-        return False, (f"Facts of {left} are no worse than those of {right}, by a margin of {one['margin']:.2f}: "
-                       f"{_told(one)}.")
-    return False, f"Facts of {left} could not be shown to be worse than those of {right}: {_told(one)}{_unseen([one])}."
+    if found.verdict == Verdict.WORSE:
+        return True, f"Fine-tuning harmed facts: {_figures(found)}."
+    if found.verdict == Verdict.BETTER:
+        return False, f"Fine-tuning also made facts better: {_figures(found)}."
+    if found.p_worse is not None and found.p_worse < 0.05:
+        return False, (f"Facts of {left} are no worse than those of {right}, within a margin of {found.margin:.2f}: "
+                       f"{_figures(found)}.")
+    return False, (f"Facts of {left} were not shown to be worse than those of {right}: {_figures(found)}"
+                   f"{_unseen([found])}.")
 
 
 def _tone_after_retrieval(report: Report) -> str:
-    one = _difference(report, "tone", "hybrid", "fine-tune-only")
-    if not one or one["verdict"] != "worse" or min(one["n"], one["groups"]) < FEWEST:
+    found = report.difference("tone", "hybrid", "fine-tune-only")
+    if not found or found.verdict != Verdict.WORSE or not _enough(found):
         return ""
-    return f"Retrieval cost some tone: {_told(one)}."
+    return f"Retrieval cost some tone: {_figures(found)}."
 
 
 def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
@@ -116,63 +119,57 @@ def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
     """
     if half != "fine-tuning":
         return False, ""
-    found = [one for pair in HALVES[half][1] if (one := _difference(report, "voice", *pair))]
-    apart = report.get("told_apart", {}).get("systems", {})
-    nearer = [(apart[left], apart[right]) for left, right in HALVES[half][1] if left in apart and right in apart]
+    pairs = HALVES[half][1]
+    found = [difference for pair in pairs if (difference := report.difference("voice", *pair))]
+    systems = report.told_apart.systems
+    nearer = [(systems[left], systems[right]) for left, right in pairs if left in systems and right in systems]
     if not found and not nearer:
-        return False, "; there is no voice score to check it by"
-    said, contradicted = "", False
+        return False, "; there is no voice score to check this"
+    opinion, contradicted = "", False
     if found:
-        agrees = any(one["verdict"] == "better" for one in found) and all(one["verdict"] != "worse" for one in found)
-        figures = " and ".join(_signed(one["value"]) for one in found)
-        says = "agrees" if agrees else "does not agree"
-        said += f"; the voice score, which ignores fixed phrases, {says} ({figures})"
+        verdicts = {difference.verdict for difference in found}
+        agrees = Verdict.BETTER in verdicts and Verdict.WORSE not in verdicts
+        figures = " and ".join(_signed(difference.value) for difference in found)
+        opinion += (f"; the voice score, which ignores fixed phrases, {'agrees' if agrees else 'does not agree'} "
+                    f"({figures})")
         contradicted = not agrees
     if nearer:
-        worse = any(left["low"] > right["high"] for left, right in nearer)
-        figures = " and ".join(f"{left['value']:.2f} against {right['value']:.2f}" for left, right in nearer)
-        said += (f"; told from the brand's own replies, where 0.50 would be not at all, tuned and untuned ones are at "
-                 f"{figures}")
-        contradicted = contradicted or worse
-    return contradicted, said
+        figures = " and ".join(f"{left.value:.2f} against {right.value:.2f}" for left, right in nearer)
+        opinion += (f"; a classifier tells tuned replies from the brand's own with AUROC {figures} for untuned ones "
+                    "(0.50 = it cannot)")
+        contradicted = contradicted or any(left.low > right.high for left, right in nearer)
+    return contradicted, opinion
 
 
 def _cost(report: Report) -> str:
     """What a reply of the dearest system costs beside one of the cheapest."""
-    costs = report.get("costs") or {}
-    if not {"hybrid", "prompt-only"} <= costs.keys():
+    most, least = report.costs.get("hybrid"), report.costs.get("prompt-only")
+    if not most or not least:
         return ""
-    (seconds, read), (least, fewest) = ((costs[name]["median_seconds"], costs[name]["read"])
-                                        for name in ("hybrid", "prompt-only"))
-    return (f"A reply of hybrid reads {read:,.0f} tokens and takes {seconds:.1f} s here at the median, one of "
-            f"prompt-only {fewest:,.0f} and {least:.1f} s.")
+    return (f"A typical hybrid reply reads {most.read:,.0f} tokens and takes {most.median_seconds:.1f} s on this "
+            f"machine; a prompt-only reply reads {least.read:,.0f} tokens and takes {least.median_seconds:.1f} s.")
 
 
 def _caution(report: Report) -> str:
-    fewest = min((one["groups"] for one in report["differences"] if one["primary"]), default=FEW_GROUPS)
+    fewest = min((difference.groups for difference in report.differences if difference.primary), default=FEW_GROUPS)
     if fewest >= FEW_GROUPS:
         return ""
-    return f"With {fewest} groups of questions, fewer than {FEW_GROUPS}, the intervals are too narrow."
+    return f"There are only {fewest} groups of questions; with fewer than {FEW_GROUPS} the intervals are too narrow."
 
 
-def _difference(report: Report, score: str, left: str, right: str) -> dict[str, Any] | None:
-    found = [one for one in report["differences"] if (one["score"], one["left"], one["right"]) == (score, left, right)]
-    return found[0] if found else None
+def _figures(difference: Difference) -> str:
+    interval = f"95 % interval {_signed(difference.low)} to {_signed(difference.high)}"
+    doubt = ", not shown" if difference.verdict == Verdict.NOT_SHOWN else ""
+    return f"{difference.left} against {difference.right} {_signed(difference.value)} ({interval}{doubt})"
 
 
-def _told(one: dict[str, Any]) -> str:
-    interval = f"95 % interval {_signed(one['low'])} to {_signed(one['high'])}"
-    doubt = ", not shown" if one["verdict"] == "no difference shown" else ""
-    return f"{one['left']} against {one['right']} {_signed(one['value'])} ({interval}{doubt})"
-
-
-def _unseen(found: list[dict[str, Any]]) -> str:
+def _unseen(found: Sequence[Difference]) -> str:
     """How large a difference could have stayed hidden, and what would show a smaller one."""
-    finest = min(found, key=lambda one: float(one["detectable"]))
-    if not finest["detectable"]:
+    finest = min(found, key=lambda difference: difference.detectable)
+    if not finest.detectable:
         return "; no group of questions scored differently"
-    more = f", and {finest['more']:,} more questions would show one of {WORTH:.2f}" if finest.get("more") else ""
-    return f"; a true difference below {finest['detectable']:.2f} would often go unseen{more}"
+    more = f", and {finest.more:,} more questions would show one of {WORTH:.2f}" if finest.more else ""
+    return f"; a true difference below {finest.detectable:.2f} would often go unseen{more}"
 
 
 def _signed(value: float) -> str:

@@ -3,17 +3,17 @@
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from builder.answering.opening import open_encoder, open_index, open_reranker, open_retriever
 from builder.answering.support import support
+from builder.evaluation.report import Retrieval
 from builder.scoring.tone import fixed_phrases
 from builder.workspace.examples import Question
 from builder.workspace.folder import Watch, Workspace
-from builder.workspace.releases import details, names
+from builder.workspace.releases import read_release, release_names
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json
 from knowledge.reading import fetch as fetching
@@ -28,8 +28,33 @@ REFIT = 0.1
 """The share of passages that may come and go before it is learned anew what can be answered."""
 
 
-def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict[str, Any]:
-    """Read the documents and index them; what `twofold index --json` prints. UserError when no document is readable.
+@dataclass(frozen=True)
+class IndexSummary:
+    """What became of the documents; what `twofold index --json` prints."""
+
+    documents: int
+    failed: list[Failure]
+    """Those that could not be read, and why."""
+    flags: dict[str, list[str]]
+    """Hidden text by document."""
+    passages: int = 0
+    kind: str = ""
+    """Of the FAISS index."""
+    why: str = ""
+    """Why it is of this kind."""
+    broke: list[str] = field(default_factory=list)
+    """Questions that no longer find their passage."""
+    read: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    answerability: dict[str, float] = field(default_factory=dict)
+    """How often it should answer, where that could be learned: auroc, refused_answerable, answered_unanswerable,
+    wished_false_answers."""
+    seconds: float = 0.0
+
+
+def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> IndexSummary:
+    """Read the documents and index them. UserError when no document is readable.
 
     Before the new index takes the old one's place, the workspace's questions are run on both: JudgedFailure, and the
     old one stays, where more than MARGIN of them lose their passage, unless `force`.
@@ -37,19 +62,16 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
     start = time.perf_counter()
     settings = workspace.brand.retrieval
     documents, failures = read_documents(workspace.folder, watch("read documents"))
-    summary: dict[str, Any] = {
-        "documents": len(documents), "failed": [asdict(failure) for failure in failures],
-        "flags": {document.path: list(document.flags) for document in documents if document.flags}}
+    summary = IndexSummary(len(documents), failures, {document.path: list(document.flags) for document in documents
+                                                      if document.flags})
     if not documents:
         if failures:
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
         if workspace.current().index and not force:
-            raise JudgedFailure(f"{workspace.folder / 'documents'}: holds no document any more, so the old index "
+            raise JudgedFailure(f"{workspace.folder / 'documents'}: has no documents any more, so the old index "
                                 "stays; bring the documents back, or add --force to go on without")
         workspace.use("index", None)
-        return summary | {"passages": 0, "read": 0, "unchanged": 0, "removed": 0, "broke": [], "why": "",
-                          "answerability": {},
-                          "seconds": time.perf_counter() - start}
+        return replace(summary, seconds=time.perf_counter() - start)
     tick = watch("index")
     encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
     earlier = _earlier(workspace, encodes)
@@ -74,11 +96,11 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> dict
     workspace.use("index", folder)
     _prune(workspace)
     unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
-    return summary | {"passages": made["passages"], "kind": made["kind"], "why": made["why"], "broke": broke,
-                      "read": len(documents) - unchanged, "unchanged": unchanged,
-                      "removed": len(before.keys() - made["documents"].keys()),
-                      "answerability": learned["quality"] | {"wished_false_answers": learned["wished"]},
-                      "seconds": time.perf_counter() - start}
+    return replace(summary, passages=made["passages"], kind=made["kind"], why=made["why"], broke=broke,
+                   read=len(documents) - unchanged, unchanged=unchanged,
+                   removed=len(before.keys() - made["documents"].keys()),
+                   answerability=learned["quality"] | {"wished_false_answers": learned["wished"]},
+                   seconds=time.perf_counter() - start)
 
 
 def waiting(workspace: Workspace) -> list[str]:
@@ -169,19 +191,19 @@ def roll_back_index(workspace: Workspace) -> str:
 def _prune(workspace: Workspace) -> None:
     """Delete indexes that are neither in use, nor the one before, nor in a release."""
     state, previous = workspace.current(), workspace.previous("index")
-    kept = {state.index, previous, *(workspace.built / str(details(workspace, name).get("index"))
-                                     for name in names(workspace))}
+    kept = {state.index, previous, *(workspace.built / str(read_release(workspace, name).index)
+                                     for name in release_names(workspace))}
     for folder in (workspace.built / "index").iterdir():
         if folder not in kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_pages(workspace: Workspace, watch: Watch) -> list[dict[str, str]]:
+def fetch_pages(workspace: Workspace, watch: Watch) -> list[Failure]:
     """Fetch the web pages that .urls files in documents/ list; returns those that failed, and why."""
     addresses = [url for file in sorted((workspace.folder / "documents").rglob("*.urls")) if file.is_file()
                  for url in fetching.read_urls(file.read_bytes())[0]]
     failed = fetching.fetch(addresses, workspace.built / "fetched", watch("fetch"))
-    return [{"document": url, "reason": reason} for url, reason in failed]
+    return [Failure(url, reason) for url, reason in failed]
 
 
 def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
@@ -193,7 +215,7 @@ def _earlier(workspace: Workspace, encodes: Encoder) -> index.Index | None:
         return None  # damaged, or of another encoder or version: all is made anew
 
 
-def found_by_questions(retriever: Retriever | None, questions: list[Question]) -> dict[str, Any] | None:
+def found_by_questions(retriever: Retriever | None, questions: list[Question]) -> Retrieval | None:
     """How well the index alone does; None where there is none, or no question names its passage."""
     from builder.evaluation.retrieval import judge_retrieval
 
@@ -203,7 +225,7 @@ def found_by_questions(retriever: Retriever | None, questions: list[Question]) -
         return None
 
 
-def evaluate_retrieval(workspace: Workspace) -> dict[str, Any]:
+def evaluate_retrieval(workspace: Workspace) -> Retrieval:
     """Judge the index alone: is the right passage among the first found; UserError without an index or questions."""
     from builder.evaluation.retrieval import judge_retrieval
 

@@ -8,7 +8,7 @@ from typing import Literal
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.folder import Workspace
 from builder.workspace.progress import Progress, read_progress
-from builder.workspace.releases import live_name, missed, names
+from builder.workspace.releases import live_name, read_release, release_file, release_names
 from knowledge.errors import UserError
 from knowledge.reading.documents import FORMATS
 
@@ -56,32 +56,32 @@ def overview(folder: Path) -> Overview:
                         progress, "mend", str(error))
     following, why = _next(here, documents, examples, questions)
     if progress and progress.runs:
-        following, why = "wait", f"A build is at work in the stage {progress.stage}."
+        following, why = "wait", f"A build is running (stage: {progress.stage})."
     return Overview(folder, name, documents, examples, questions, state.index is not None, state.adapter is not None,
                     live, progress, following, why)
 
 
 def _next(here: Workspace, documents: int, examples: int, questions: int) -> tuple[Next, str]:
     """What to do next where nothing runs, and why."""
-    state, known = here.current(), names(here)
+    state, known = here.current(), release_names(here)
     if not documents and examples < FEWEST_EXAMPLES:
-        return "fill", f"It has no documents to answer from and fewer than {FEWEST_EXAMPLES} examples of how to speak."
+        return "fill", f"It needs documents to answer from, or at least {FEWEST_EXAMPLES} examples of how to speak."
     if not known:
-        return "build", "Nothing of it is built yet." if not state.index else "Its build is not finished."
+        return "build", "Not built yet." if not state.index else "Answers from documents; voice not trained yet."
     if changed := _changed(here):
         return "build", f"{', '.join(changed)} changed since the last build."
     if not questions:
-        return "questions", "Nothing says yet how good it is: questions that judge are missing."
+        return "questions", "It has no test questions yet, so nothing shows how good it is."
     if known[-1] != live_name(here):
-        if lacking := len(missed(here, known[-1])):
-            return "promote", f"{known[-1]} is built and missed {lacking} of its gates; look at them."
-        return "promote", f"{known[-1]} is built and met its gates; promote it to make it live."
+        if failed := len(read_release(here, known[-1]).missed):
+            return "promote", f"{known[-1]} is built, but failed {failed} of its checks. Look at them."
+        return "promote", f"{known[-1]} is built and passed its checks. Promote it to make it live."
     return "ask", f"{known[-1]} is live."
 
 
 def _changed(here: Workspace) -> Sequence[str]:
     """What the user wrote that was changed since the newest release was made, by the files' times."""
-    made = (here.built / "releases" / names(here)[-1] / "release.json").stat().st_mtime
+    made = release_file(here, release_names(here)[-1]).stat().st_mtime
     files = {"brand.yaml": [here.folder / "brand.yaml"],
              "documents": [here.folder / "documents", *(here.folder / "documents").rglob("*")],
              "examples": [here.folder / "examples.jsonl", here.folder / "examples.csv"],

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from builder.evaluation.report import PlannedStage
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.examples import hold_out
 from builder.workspace.folder import Workspace
@@ -78,14 +79,14 @@ def last_plan(workspace: Workspace) -> tuple[datetime, dict[str, Any]] | None:
     return datetime.fromtimestamp(place.stat().st_mtime, UTC).astimezone(), read_json(place)
 
 
-def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[PlannedStage]:
     """The last plan beside what a build took: for each stage of `actual_seconds`, and for all of them as "whole".
 
     `actual_seconds` are the seconds of the stages that the build has run, by their names in the plan (index, train,
     check, evaluate); leave out one that was already made or carried on, as the plan is of a build from nothing.
     Each row holds `name`, planned `seconds` with `low` and `high`, `actual`, `ratio` = actual / seconds, and whether
     it lies `within` the range. Empty where no plan was made, or brand.yaml, the data or the documents are other ones
-    by now. Ready for JSON.
+    by now.
     """
     _, planned = last_plan(workspace) or (None, {"key": ""})
     if planned["key"] != _key(workspace):
@@ -96,7 +97,7 @@ def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[d
     rows = [{"name": stage["name"]} | {name: stage[name] for name in names} for stage in stages]
     if len(rows) > 1:
         rows.append({"name": "whole"} | {name: sum(row[name] for row in rows) for name in names})
-    return [row | {"ratio": row["actual"] / row["seconds"], "within": row["low"] <= row["actual"] <= row["high"]}
+    return [PlannedStage(**row, ratio=row["actual"] / row["seconds"], within=row["low"] <= row["actual"] <= row["high"])
             for row in rows if row["seconds"] > 0]
 
 

@@ -1,33 +1,39 @@
-"""The stages of a build: index, train, check, evaluate; each made once for its inputs, and a stopped one carries on."""
+"""A build, stage by stage: audit, index, train, check, evaluate, release.
+
+Each stage's result is made once for its inputs, so a build that was stopped carries on where it was.
+"""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from builder.answering.assistant import Assistant
 from builder.answering.opening import open_index, open_retriever
 from builder.answering.reply_cache import remembering
+from builder.curation.audit import audit as auditing
+from builder.curation.audit.finding import Finding
 from builder.evaluation.arms import NOTHING_MORE, UNTAUGHT, Extras, arms_named
-from builder.evaluation.checks.gates import judged, reached
-from builder.evaluation.compare_releases import against
+from builder.evaluation.checks.gates import check_gates, report_gates
+from builder.evaluation.compare_releases import compare_with_release
 from builder.evaluation.evaluate import CONTRASTS
 from builder.evaluation.evaluate import evaluate as judge
 from builder.evaluation.interchange.imports import answered
 from builder.evaluation.model_judge import opinions
 from builder.evaluation.provenance import provenance
+from builder.evaluation.report import Build, Checks, Report, read_report
 from builder.model import prepare
-from builder.pipeline.index_stage import build_index, found_by_questions
-from builder.pipeline.train_stage import NO_PASSAGES, VERSION, _prompt, fine_tuned, train
+from builder.pipeline.index_stage import IndexSummary, build_index, found_by_questions
+from builder.pipeline.train_stage import NO_PASSAGES, VERSION, TrainingSummary, fine_tuned, prompt_text, train
 from builder.report.files import write_report
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.examples import hold_out
-from builder.workspace.folder import BUILDING, Watch, Workspace
-from builder.workspace.releases import details, freeze, live_name
+from builder.workspace.folder import BUILDING, FINDINGS, Watch, Workspace
+from builder.workspace.releases import Gate, freeze, live_name, read_release
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, held, make_folder, read_json, write_json
 from knowledge.search.index import Index
@@ -36,14 +42,97 @@ CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotte
 """The gates that the checks of an adapter are held against."""
 LOOKS = {"colours", "logo"}
 """What of a brand no reply depends on."""
-REPORTS = "3"
+REPORTS = "4"
 """Of what evaluate writes; a new one makes only that again."""
 
 
-def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+class Stage(StrEnum):
+    """The stages, in their order."""
+
+    AUDIT = "audit"
+    INDEX = "index"
+    TRAIN = "train"
+    CHECK = "check"
+    EVALUATE = "evaluate"
+    RELEASE = "release"
+
+
+@dataclass
+class Results:
+    """What a build's stages made; None for a stage that is not done, or that there was nothing for."""
+
+    findings: list[Finding] | None = None
+    index: IndexSummary | None = None
+    training: TrainingSummary | None = None
+    checks: Checks | None = None
+    report: Report | None = None
+    release: str | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of the stages that had something to do."""
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates that the build met or missed."""
+        return [*(self.checks.gates if self.checks else []), *(self.report.gates if self.report else [])]
+
+
+def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[Stage, Results]]:
+    """Run all stages in order; each is yielded when it is done, with all that was made so far.
+
+    UserError where a file can't be read, or there is nothing to build from.
+    """
+    began, results = time.time(), Results()
+    results.findings = audit(workspace, watch)
+    yield Stage.AUDIT, results
+    with _timed(workspace, Stage.INDEX, results):
+        results.index = build_index(workspace, watch, force)
+    yield Stage.INDEX, results
+    with _timed(workspace, Stage.TRAIN, results):
+        results.training = train(workspace, watch)
+    _must_have_a_half(workspace)
+    yield Stage.TRAIN, results
+    with _timed(workspace, Stage.CHECK, results):
+        results.checks = check(workspace, watch)
+    yield Stage.CHECK, results
+    with _timed(workspace, Stage.EVALUATE, results):
+        results.report = evaluate(workspace, watch)
+    _add_build(workspace, results)
+    yield Stage.EVALUATE, results
+    results.release = freeze(workspace, results.gates, fixed_phrases(workspace.brand, workspace.examples), began)
+    yield Stage.RELEASE, results
+
+
+@contextmanager
+def _timed(workspace: Workspace, stage: Stage, results: Results) -> Iterator[None]:
+    """Time a stage, unless its part was there already: that took nothing, whatever the plan said."""
+    start, before = time.perf_counter(), time.time()
+    yield
+    state = workspace.current()
+    part = {Stage.INDEX: state.index, Stage.TRAIN: state.adapter, Stage.CHECK: state.check,
+            Stage.EVALUATE: state.evaluation}[stage]
+    if part and part.stat().st_mtime >= before:
+        results.spent[stage] = time.perf_counter() - start
+
+
+def _must_have_a_half(workspace: Workspace) -> None:
+    state = workspace.current()
+    if state.index is None and state.adapter is None:
+        raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least {FEWEST_EXAMPLES}); "
+                        "add files to documents/ or lines to examples.jsonl")
+
+
+def audit(workspace: Workspace, watch: Watch) -> list[Finding]:
+    """Look for what is wrong with the data, and keep what was found; UserError where a file can't be read."""
+    watch("audit")
+    findings = auditing.audit(workspace)
+    write_json(workspace.built / FINDINGS, auditing.as_json(findings))
+    return findings
+
+
+def check(workspace: Workspace, watch: Watch) -> Checks | None:
     """Check the adapter itself: is it served as it was trained, what it forgot and what it memorised.
 
-    None where there is no adapter. What `twofold check --json` prints; the gates are held against brand.yaml anew.
+    None where there is no adapter. The gates are held against brand.yaml anew.
     """
     state, brand = workspace.current(), workspace.brand
     if state.adapter is None:
@@ -51,16 +140,17 @@ def check(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         return None
     adapter, passages = state.adapter, state.index
     key = hash_bytes(VERSION, adapter.name, passages.name if passages else "", brand.model.model_dump_json(),
-                     _prompt(brand), brand.gates.model_dump_json(include=CHECKED))
-    folder = make_folder(workspace.place("checks", key), lambda made: write_json(
-        made / "checks.json", _checks(workspace, adapter, passages, made, watch)))
+                     prompt_text(brand), brand.gates.model_dump_json(include=CHECKED))
+    folder = make_folder(workspace.place("checks", key), lambda place: write_json(
+        place / "checks.json", _checks(workspace, adapter, passages, place, watch).as_json()))
     workspace.use("check", folder)
-    checks: dict[str, Any] = read_json(folder / "checks.json")
-    return checks | {"gates": judged(checks, brand.gates)}
+    checks = Checks.model_validate(read_json(folder / "checks.json"))
+    checks.gates = check_gates(checks, brand.gates)
+    return checks
 
 
 def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch: Path,
-            watch: Watch) -> dict[str, Any]:
+            watch: Watch) -> Checks:
     """The three checks of an adapter, those of one engine one after another."""
     from builder.evaluation.checks.forgetting import Margins, forgetting, general_texts
     from builder.evaluation.checks.memorised import memorised
@@ -71,20 +161,20 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch:
     retriever = open_retriever(brand, passages) if passages else None
     exact, served = (prepare.prepared(brand.model.base, precision) for precision in ("f16", brand.model.precision))
     tick(0, 3, "is it served as it was trained")
-    checks: dict[str, Any] = {}
+    checks = Checks()
     if brand.model.engine != "transformers":
-        checks["parity"] = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
+        checks.parity = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
                                   brand.model.context, scratch, brand.model.engine)
     tick(1, 3, "what it forgot")
     limits = brand.gates
     read = mean_log_probabilities(exact, adapter, general_texts())
     engine = remembering(workspace, brand, adapter)
-    checks["forgetting"] = forgetting(engine, read, Margins(
+    checks.forgetting = forgetting(engine, read, Margins(
         limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text))
     tick(2, 3, "what it memorised")
     if retriever:
         assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))
-        checks["memorised"] = memorised(assistant, examples, retriever.index, _trained_with(workspace, adapter),
+        checks.memorised = memorised(assistant, examples, retriever.index, _trained_with(workspace, adapter),
                                         limits.memorised)
     return checks
 
@@ -96,7 +186,7 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
     return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
-def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) -> dict[str, Any] | None:
+def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) -> Report | None:
     """Judge the systems that are built, and whatever else is asked for; keep the report. None without questions.
 
     UserError for an unknown arm, a file of replies that doesn't fit, or a model that can't be asked.
@@ -108,7 +198,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
     outside = answered(extras.replies, questions) if extras.replies else {}
     base = prepare.prepared(brand.model.base, brand.model.precision)
     asked = replace(extras, arms=tuple(sorted(extras.arms)), replies=None)
-    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(exclude=LOOKS), _prompt(brand),
+    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(exclude=LOOKS), prompt_text(brand),
                      state.index.name if state.index else "", state.adapter.name if state.adapter else "",
                      json.dumps([asdict(question) for question in questions]),
                      json.dumps([asdict(example) for example in workspace.examples]), repr(asked), json.dumps(outside))
@@ -125,73 +215,45 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
         report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
                        extras.paraphrases, extras.samples, outside)
         if extras.seeds > 1 and state.adapter:
-            from builder.pipeline.seeds import seeds
+            from builder.pipeline.experiments import seeds
 
-            report["seeds"] = seeds(workspace, report["rows"], extras.seeds, watch)
+            report.seeds = seeds(workspace, report.rows, extras.seeds, watch)
         if extras.opinion:
-            pairs = [pair for pair in CONTRASTS if set(pair) <= set(report["systems"])]
-            report["model_judge"] = opinions(extras.opinion, brand, report["rows"], pairs, workspace.preferences,
+            pairs = [pair for pair in CONTRASTS if set(pair) <= report.systems.keys()]
+            report.model_judge = opinions(extras.opinion, brand, report.rows, pairs, workspace.preferences,
                                              watch("opinion"))
-        write_report(workspace, folder, report | {"retrieval": found_by_questions(retriever, questions),
-                                                  "provenance": provenance(workspace)})
+        report.retrieval, report.provenance = found_by_questions(retriever, questions), provenance(workspace)
+        write_report(workspace, folder, report)
 
     folder = make_folder(workspace.place("evaluations", key), fill)
     workspace.use("evaluation", folder)
-    loaded: dict[str, Any] = read_json(folder / "report.json")
-    return loaded | {"gates": _reached(workspace, loaded)}
+    report = read_report(folder / "report.json", "the last evaluation")
+    report.gates = _report_gates(workspace, report)
+    return report
 
 
-def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[str, Any]]:
-    """All stages in order, each yielded with its result when it is done; at the end the release candidate's name."""
-    spent: dict[str, float] = {}
-    began = time.time()
-    stages: dict[str, Callable[[], Any]] = {
-        "index": lambda: build_index(workspace, watch, force), "train": lambda: train(workspace, watch),
-        "check": lambda: check(workspace, watch), "evaluate": lambda: evaluate(workspace, watch)}
-    for name, run in stages.items():
-        start, before = time.perf_counter(), time.time()
-        made = run()
-        state = workspace.current()
-        part = {"index": state.index, "train": state.adapter, "check": state.check, "evaluate": state.evaluation}[name]
-        if part and part.stat().st_mtime >= before:  # what was there already took nothing, whatever the plan said
-            spent[name] = time.perf_counter() - start
-        if name == "train" and state.index is None and state.adapter is None:
-            raise UserError(f"{workspace.folder}: has neither documents nor enough examples (at least "
-                            f"{FEWEST_EXAMPLES}); add files to documents/ or lines to examples.jsonl")
-        if name == "evaluate" and made and "build" not in made:
-            made = made | _told(workspace, made, spent)
-        yield name, made
-    yield "release", freeze(workspace, _gates(workspace), fixed_phrases(workspace.brand, workspace.examples),
-                            began)
-
-
-def _told(workspace: Workspace, report: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:
-    """The report with what became of the build itself, kept in its place."""
+def _add_build(workspace: Workspace, results: Results) -> None:
+    """Add to the report what became of the build itself, if the evaluation is this build's own."""
     from builder.pipeline.plan import against as planned_against
 
-    folder, checked = workspace.current().evaluation, workspace.current().check
-    assert folder is not None
-    told = {key: part for key, part in report.items() if key != "gates"} | {
-        "build": {"gates": _gates(workspace), "plan": planned_against(workspace, spent),
-                               "checks": read_json(checked / "checks.json") if checked else None}}
-    write_report(workspace, folder, told)
-    return told
+    folder, report = workspace.current().evaluation, results.report
+    if folder and report and report.build is None:
+        report.build = Build(gates=results.gates, plan=planned_against(workspace, results.spent),
+                             checks=results.checks)
+        write_report(workspace, folder, report)
 
 
-def _gates(workspace: Workspace) -> list[dict[str, Any]]:
-    """The gates that the present build met or missed."""
-    folder, report = workspace.current().check, workspace.report()
-    checked = judged(read_json(folder / "checks.json"), workspace.brand.gates) if folder else []
-    return checked + (_reached(workspace, report) if report else [])
-
-
-def _reached(workspace: Workspace, report: dict[str, Any]) -> list[dict[str, Any]]:
+def _report_gates(workspace: Workspace, report: Report) -> list[Gate]:
     """The gates of an evaluation; against the live release where that is another one and was evaluated."""
-    live, compared = live_name(workspace), None
-    earlier = details(workspace, live).get("evaluation") if live else None
-    if live and earlier and workspace.built / earlier != workspace.current().evaluation:
-        compared = against(workspace, report, live)
-    return reached(report, workspace.brand.gates, compared)
+    live = live_name(workspace)
+    earlier = read_release(workspace, live).evaluation if live else None
+    if not live or not earlier or workspace.built / earlier == workspace.current().evaluation:
+        return report_gates(report, workspace.brand.gates)
+    try:
+        return report_gates(report, workspace.brand.gates, compare_with_release(workspace, report, live))
+    except UserError as error:  # of a version that can't be read: nothing shows that it is no worse
+        return [*report_gates(report, workspace.brand.gates), Gate(
+            name=f"no worse than {live}", met=False, reason=str(error), next="or promote it with --force")]
 
 
 @contextmanager
@@ -204,5 +266,5 @@ def building(workspace: Workspace, wait: bool = False) -> Iterator[None]:
         try:
             stack.enter_context(held(workspace.built / BUILDING, wait))
         except BlockingIOError:
-            raise UserError(f"{workspace.folder}: another build is at work here; wait for it or stop it") from None
+            raise UserError(f"{workspace.folder}: another build is running here; wait for it or stop it") from None
         yield

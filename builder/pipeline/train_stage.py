@@ -5,7 +5,8 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from builder.answering.opening import open_retriever
 from builder.answering.reply_cache import remembering
@@ -19,7 +20,7 @@ from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, mi
 from builder.workspace.brand import Brand
 from builder.workspace.examples import hold_out
 from builder.workspace.folder import Watch, Workspace
-from builder.workspace.releases import details
+from builder.workspace.releases import read_release
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
 
@@ -29,7 +30,18 @@ VERSION = "3"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 
 
-def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
+class TrainingSummary(BaseModel):
+    """What became of a training: the adapter's training.json, of which only this much is read, and its rows."""
+
+    model_config = ConfigDict(extra="allow")
+    rows: dict[str, int]
+    """Training rows of each kind."""
+    reused: bool
+    """Whether the adapter was there already."""
+    wall_seconds: float
+
+
+def train(workspace: Workspace, watch: Watch) -> TrainingSummary | None:
     """Fine-tune the adapter on the examples and the current index; None where there are too few examples."""
     start = time.perf_counter()
     if len(workspace.examples) < FEWEST_EXAMPLES:
@@ -37,9 +49,9 @@ def train(workspace: Workspace, watch: Watch) -> dict[str, Any] | None:
         return None
     folder, made = fine_tuned(workspace, workspace.brand, watch)
     workspace.use("adapter", folder)
-    trained: dict[str, Any] = read_json(folder / "training.json")
-    return trained | {"rows": read_json(folder / "adapter.json")["rows"], "reused": not made,
-                      "wall_seconds": time.perf_counter() - start}
+    return TrainingSummary.model_validate(read_json(folder / "training.json") | {
+        "rows": read_json(folder / "adapter.json")["rows"], "reused": not made,
+        "wall_seconds": time.perf_counter() - start})
 
 
 def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, bool]:
@@ -47,7 +59,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     examples, passages = workspace.examples, workspace.current().index
     base = prepare.prepared(brand.model.base, "f16")
     earlier = _earlier(workspace, brand)
-    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, _prompt(brand),
+    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, prompt_text(brand),
                      str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
                      *([brand.model.precision] if brand.training.method in WHOLE else []),
                      json.dumps([[asdict(one) for one in examples], [asdict(one) for one in workspace.preferences]]))
@@ -75,13 +87,13 @@ def _earlier(workspace: Workspace, brand: Brand) -> Path | None:
     """The adapter that training is to begin with, where brand.yaml names a release."""
     if not brand.training.start_from:
         return None
-    named = details(workspace, brand.training.start_from).get("adapter")
-    if not named:
+    adapter = read_release(workspace, brand.training.start_from).adapter
+    if not adapter:
         raise UserError(f"training.start_from: {brand.training.start_from} has no adapter; name another release")
-    return workspace.built / str(named)
+    return workspace.built / adapter
 
 
-def _prompt(brand: Brand) -> str:
+def prompt_text(brand: Brand) -> str:
     """What the renderer makes of the brand and a passage, so that a new wording of it makes new parts."""
     return json.dumps(render(brand, "question", [("heading", "text")]))
 

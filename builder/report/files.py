@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 from builder.evaluation.interchange import inspect, promptfoo
 from builder.evaluation.judge import SCORES
+from builder.evaluation.report import Report
 from builder.report import pages as reporting
 from builder.workspace.folder import Workspace
 from knowledge.files import write_json, write_text
 
-Report = dict[str, Any]
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to hold (section 2.2)."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -22,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_report(workspace: Workspace, folder: Path, report: Report) -> None:
     """Write a report into a folder in all forms."""
     questions = workspace.questions
-    write_json(folder / "report.json", report)
+    write_json(folder / "report.json", report.as_json())
     write_text(folder / "report.html", reporting.to_html(report))
     write_text(folder / "report.md", reporting.to_markdown(report))
     write_text(folder / "report.csv", to_csv(report))
@@ -30,8 +30,8 @@ def write_report(workspace: Workspace, folder: Path, report: Report) -> None:
     write_text(folder / "promptfoo.json", promptfoo.config(report, questions, workspace.brand.abstain))
     (folder / "inspect").mkdir(exist_ok=True)
     write_text(folder / "inspect" / "questions.jsonl", inspect.samples(questions))
-    made = report["made"][:19].replace(":", "-")  # inspect lists no log whose name doesn't begin with its time
-    for place, system in enumerate(report["systems"]):
+    made = report.made[:19].replace(":", "-")  # inspect lists no log whose name doesn't begin with its time
+    for place, system in enumerate(report.systems):
         name = system if system.replace("-", "").isalnum() else f"outside-{place}"
         write_text(folder / "inspect" / f"{made}_{name}.json", inspect.log(report, questions, system))
 
@@ -45,25 +45,25 @@ def to_csv(report: Report) -> str:
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["line", "group", "question", "answerable", "system", "reply", "abstained", "probability",
                     "found_right", "cause", *SCORES])
-    for row in report["rows"]:
-        for system, reply in row["replies"].items():
-            table.writerow([row["line"], _safe(row["group"]), _safe(row["question"]), row["answerable"], system,
-                            _safe(reply["text"]), reply["abstained"], _written(reply["probability"]),
-                            _written(reply.get("found_right")), reply.get("cause", ""),
-                            *(_written(reply["scores"].get(name)) for name in SCORES)])
+    for row in report.rows:
+        for system, reply in row.replies.items():
+            table.writerow([row.line, _safe(row.group), _safe(row.question), row.answerable, system,
+                            _safe(reply.text), reply.abstained, _written(reply.probability),
+                            _written(reply.found_right), reply.cause,
+                            *(_written(reply.scores.get(name)) for name in SCORES)])
     return written.getvalue()
 
 
 def to_junit(report: Report) -> str:
     """Each gate and each system's reply to each question as a test case; one fails where the reply fell short."""
-    whole = ElementTree.Element("testsuites", name=_text(report["name"]))
+    whole = ElementTree.Element("testsuites", name=_text(report.name))
     suites: dict[str, list[tuple[str, str, float, str]]] = {}
-    for gate in (report.get("build") or {}).get("gates") or []:
-        suites.setdefault("gates", []).append((gate["name"], "" if gate["met"] else "missed", 0.0, gate["said"]))
-    for row in report["rows"]:
-        for system, reply in row["replies"].items():
-            suites.setdefault(system, []).append((f"line {row['line']}: {row['question']}", reply.get("cause", ""),
-                                                  reply["seconds"], reply["text"]))
+    for gate in report.build.gates if report.build else []:
+        suites.setdefault("gates", []).append((gate.name, "" if gate.met else "missed", 0.0, gate.reason))
+    for row in report.rows:
+        for system, reply in row.replies.items():
+            suites.setdefault(system, []).append((f"line {row.line}: {row.question}", reply.cause,
+                                                  reply.seconds, reply.text))
     for name, cases in suites.items():
         failed = sum(bool(why) for _, why, _, _ in cases)
         suite = ElementTree.SubElement(whole, "testsuite", name=name, tests=str(len(cases)), failures=str(failed),

@@ -1,10 +1,11 @@
 """The single replies of a report: all of them, one by one, and those that are asked for."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from builder.evaluation.failures import CAUSES
+from builder.evaluation.report import Report, Row, ScoredReply
 
 NO_FAULT = "no fault found"
 """The cause of a reply that did not fall short, or of which nothing is known that would have been right."""
@@ -16,23 +17,22 @@ class Single:
     """One system's reply to one question; `row` and `reply` are as the report holds them."""
 
     system: str
-    row: dict[str, Any]
-    reply: dict[str, Any]
+    row: Row
+    reply: ScoredReply
 
     @property
     def key(self) -> str:
         """What tells it from all others of its report, and is the same in the next report on the same questions."""
-        return f"{self.row['line']} {self.system}"
+        return f"{self.row.line} {self.system}"
 
     @property
     def cause(self) -> str:
         """Why it fell short."""
-        return self.reply.get("cause") or NO_FAULT
+        return self.reply.cause or NO_FAULT
 
     def score(self, name: str) -> float | None:
         """One of its scores; None where it is unscored."""
-        value: float | None = self.reply["scores"].get(name)
-        return value
+        return self.reply.scores.get(name)
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Wanted:
     """Only those where these words stand in question, reply or reference answer; capitals don't matter."""
 
 
-def singles(report: dict[str, Any]) -> list[Single]:
+def singles(report: Report) -> list[Single]:
     """Every reply, in the order of the questions, then of the systems."""
-    return [Single(system, row, reply) for row in report["rows"] for system, reply in row["replies"].items()]
+    return [Single(system, row, reply) for row in report.rows for system, reply in row.replies.items()]
 
 
 def meeting(some: Sequence[Single], wanted: Wanted) -> list[Single]:
@@ -64,27 +64,27 @@ def meeting(some: Sequence[Single], wanted: Wanted) -> list[Single]:
     return [one for one in some if _meets(one, wanted) and _holds(one, words)]
 
 
-def counts(some: Sequence[Single]) -> list[dict[str, Any]]:
-    """How many there are of each cause and system, for those causes and systems that occur, zeros among them."""
-    causes = [cause for cause in EVERY_CAUSE if any(one.cause == cause for one in some)]
-    return [{"cause": cause, "system": system, "count": sum((one.cause, one.system) == (cause, system)
-                                                            for one in some)}
-            for cause in causes for system in dict.fromkeys(one.system for one in some)]
+def counts(replies: Sequence[Single]) -> list[tuple[str, str, int]]:
+    """Cause, system and number of replies, for those causes and systems that occur, zeros among them."""
+    found = Counter((reply.cause, reply.system) for reply in replies)
+    causes = [cause for cause in EVERY_CAUSE if any(reply.cause == cause for reply in replies)]
+    systems = dict.fromkeys(reply.system for reply in replies)
+    return [(cause, system, found[cause, system]) for cause in causes for system in systems]
 
 
 def _meets(one: Single, wanted: Wanted) -> bool:
     value = one.score(wanted.score) if wanted.score else None
-    among = ((one.system, wanted.systems), (one.cause, wanted.causes), (one.row["group"], wanted.groups))
+    among = ((one.system, wanted.systems), (one.cause, wanted.causes), (one.row.group, wanted.groups))
     return (all(not some or value in some for value, some in among)
-            and wanted.answerable in (None, one.row["answerable"])
+            and wanted.answerable in (None, one.row.answerable)
             and (not wanted.score or (value is not None and wanted.low <= value <= wanted.high))
             and (not wanted.disagree or _disagree(one.row)))
 
 
-def _disagree(row: dict[str, Any]) -> bool:
-    return len({reply["scores"].get("facts") for reply in row["replies"].values()}) > 1
+def _disagree(row: Row) -> bool:
+    return len({reply.scores.get("facts") for reply in row.replies.values()}) > 1
 
 
 def _holds(one: Single, words: Sequence[str]) -> bool:
-    text = "\n".join((one.row["question"], one.row["answer"], one.reply["text"])).casefold()
+    text = "\n".join((one.row.question, one.row.answer, one.reply.text)).casefold()
     return all(word in text for word in words)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,26 +178,48 @@ def _standard_error(sums: Numbers, sizes: Numbers) -> float:
     return math.sqrt(count / (count - 1) * float((off**2).sum())) / float(sizes.sum())
 
 
-def compared(before: Sequence[float], after: Sequence[float], ids: Sequence[str], margin: float) -> dict[str, Any]:
-    """Means before and after, their paired difference by items, and the outcome by the rule of `forgetting`.
+class Outcome(StrEnum):
+    """What a change did to a score, held against a margin."""
 
-    ValueError with fewer than two items.
+    GAINED = "gained"
+    KEPT = "kept"
+    FORGOT = "forgot"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Means before and after a change, their paired difference with its 95 % interval, and what that shows."""
+
+    before: float
+    after: float
+    n: int
+    difference: float
+    low: float
+    high: float
+    detectable: float
+    margin: float
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        """The difference, its interval and the margin, for people."""
+        return (f"difference {self.difference:+.2f}, 95 % interval {self.low:+.2f} to {self.high:+.2f}, margin "
+                f"{self.margin:.2f}")
+
+
+def compare(before: Sequence[float], after: Sequence[float], ids: Sequence[str], margin: float) -> Comparison:
+    """Two measurements of the same items, by the rule of non-inferiority trials (Piaggio et al. 2012, JAMA 308: 2594).
+
+    KEPT when the interval's lower end is above -`margin`; FORGOT when the difference is below -`margin` and the
+    interval's upper end below 0; else CANNOT_TELL. ValueError with fewer than two items.
     """
     found = difference(after, before, ids)
     if found is None:
         raise ValueError(f"{len(ids)} items are too few to compare")
+    outcome = Outcome.CANNOT_TELL
     if found.low > -margin:
-        outcome = "kept"
+        outcome = Outcome.KEPT
     elif found.value < -margin and found.high < 0:
-        outcome = "forgot"
-    else:
-        outcome = "cannot tell"
-    return {"before": sum(before) / len(before), "after": sum(after) / len(after), "n": len(ids),
-            "difference": found.value, "low": found.low, "high": found.high, "detectable": found.detectable,
-            "margin": margin, "outcome": outcome}
-
-
-def difference_told(part: dict[str, Any]) -> str:
-    """What `compared` found, in words: the difference, its interval and the margin."""
-    return (f"difference {part['difference']:+.2f}, 95 % interval {part['low']:+.2f} to {part['high']:+.2f}, margin "
-            f"{part['margin']:.2f}")
+        outcome = Outcome.FORGOT
+    return Comparison(sum(before) / len(before), sum(after) / len(after), len(ids), found.value, found.low, found.high,
+                      found.detectable, margin, outcome)

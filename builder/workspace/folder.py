@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from builder.workspace.brand import Brand, read_brand
 from builder.workspace.examples import Choice, Example, Question, read_examples, read_preferences, read_questions
@@ -126,12 +125,6 @@ class Workspace:
         path = self.built / "current.json"
         named = read_json(path).get(f"previous_{kind}") if path.exists() else None
         return self.built / named if named and (self.built / named).is_dir() else None
-
-    def report(self) -> dict[str, Any] | None:
-        """The last evaluation as data, or None where there is none."""
-        folder = self.current().evaluation
-        loaded: dict[str, Any] | None = read_json(folder / "report.json") if folder else None
-        return loaded
 
     def state_in(self, path: Path) -> State:
         """The parts that a file of the built folder names, as far as they are still there."""

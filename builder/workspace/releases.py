@@ -3,12 +3,54 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from builder.workspace.brand import Brand, as_brand
 from builder.workspace.folder import PARTS, State, Workspace
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import hash_bytes, hash_files, make_folder, read_json, write_json
+
+
+class Gate(BaseModel):
+    """One check of a release: whether it passed, why, and what to do where it didn't."""
+
+    name: str
+    met: bool
+    reason: str = Field(validation_alias=AliasChoices("reason", "said"))  # "said" in files of older versions
+    next: str = ""
+
+    def __str__(self) -> str:
+        """The gate in one line."""
+        return f"{'passed' if self.met else 'FAILED'}: {self.name}: {self.reason}" + (
+            f"; {self.next}" if self.next else "")
+
+
+class Release(BaseModel):
+    """What a release.json holds: the places of its parts in the built folder, brand.yaml as it was, and its gates."""
+
+    name: str
+    index: str | None = None
+    adapter: str | None = None
+    check: str | None = None
+    evaluation: str | None = None
+    brand: str
+    fixed: list[str] | None = None
+    """The phrases that all its replies share; None in a file of an older version."""
+    gates: list[Gate] = []
+    sha256: str
+    """Over all files of its parts, brand.yaml and the fixed phrases."""
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The place of each part that it has."""
+        return {kind: place for kind in PARTS if (place := getattr(self, kind))}
+
+    @property
+    def missed(self) -> list[Gate]:
+        """The gates that it did not meet."""
+        return [gate for gate in self.gates if not gate.met]
 
 
 @dataclass(frozen=True)
@@ -25,52 +67,61 @@ class Unit:
     fixed: tuple[str, ...] | None
 
 
-def freeze(workspace: Workspace, gates: Sequence[dict[str, Any]] = (), fixed: Sequence[str] = (),
+def freeze(workspace: Workspace, gates: Sequence[Gate] = (), fixed: Sequence[str] = (),
            began: float | None = None) -> str:
     """Name the current parts as a release candidate, and return its name.
 
-    A release holds the places of its parts, a copy of brand.yaml, the `fixed` phrases that all replies share, a hash
-    over all of these, and the gates that it met or missed. The threshold above which it answers is in the index.
-    Building again without a change returns the release that is already there. `began`, in seconds since 1970, is when
-    the build did: the file's time, by which what the user changed since is told.
+    The threshold above which it answers is in the index. Building again without a change returns the release that is
+    already there. `began`, in seconds since 1970, is when the build did: the file's time, by which what the user
+    changed since is told.
     """
     state = workspace.current()
     parts = {kind: folder.relative_to(workspace.built).as_posix()
              for kind in PARTS if (folder := getattr(state, kind))}
     if not parts:
-        raise UserError(f"{workspace.folder}: nothing is built; run `twofold build {workspace.folder}`")
+        raise UserError(f"{workspace.folder}: nothing is built yet; run `twofold build {workspace.folder}`")
     brand = (workspace.folder / "brand.yaml").read_text(encoding="utf-8")
     sha256 = _hash(workspace, parts, brand, fixed)
-    for name in names(workspace):
-        known = details(workspace, name)
-        if {kind: known.get(kind) for kind in parts} == parts and (known["brand"], known["sha256"]) == (brand, sha256):
+    names = release_names(workspace)
+    for name in names:
+        known = read_release(workspace, name)
+        if (known.parts, known.brand, known.sha256) == (parts, brand, sha256):
             return _dated(workspace, name, began)
-    number = max((int(name[1:]) for name in names(workspace)), default=0) + 1
-    content = {"name": f"r{number:03d}", **parts, "brand": brand, "fixed": list(fixed), "gates": list(gates),
-               "sha256": sha256}
-    make_folder(workspace.built / "releases" / f"r{number:03d}",
-                lambda folder: write_json(folder / "release.json", content))
-    return _dated(workspace, f"r{number:03d}", began)
+    name = f"r{max((int(known[1:]) for known in names), default=0) + 1:03d}"
+    release = Release(name=name, **parts, brand=brand, fixed=list(fixed), gates=list(gates), sha256=sha256)
+    make_folder(workspace.built / "releases" / name,
+                lambda folder: write_json(folder / "release.json", release.model_dump(exclude_none=True)))
+    return _dated(workspace, name, began)
 
 
 def _dated(workspace: Workspace, name: str, began: float | None) -> str:
     if began is not None:
-        os.utime(workspace.built / "releases" / name / "release.json", (began, began))
+        os.utime(release_file(workspace, name), (began, began))
     return name
 
 
-def names(workspace: Workspace) -> list[str]:
+def release_file(workspace: Workspace, name: str) -> Path:
+    """Where a release is written down."""
+    return workspace.built / "releases" / name / "release.json"
+
+
+def release_names(workspace: Workspace) -> list[str]:
     """The releases, oldest first."""
-    return sorted(path.parent.name for path in (workspace.built / "releases").glob("r*/release.json"))
+    names = [path.parent.name for path in (workspace.built / "releases").glob("r*/release.json")]
+    return sorted((name for name in names if name[1:].isdecimal()), key=lambda name: int(name[1:]))
 
 
-def details(workspace: Workspace, name: str) -> dict[str, Any]:
-    """What a release holds; UserError when there is none of this name."""
-    if name not in names(workspace):
-        known = ", ".join(names(workspace)) or "none yet; run `twofold build`"
-        raise UserError(f"{name}: no such release; there are: {known}")
-    loaded: dict[str, Any] = read_json(workspace.built / "releases" / name / "release.json")
-    return loaded
+def read_release(workspace: Workspace, name: str) -> Release:
+    """A release; UserError when there is none of this name, or its file is damaged."""
+    names = release_names(workspace)
+    if name not in names:
+        raise UserError(f"{name}: no such release; there are: {', '.join(names) or 'none yet; run `twofold build`'}")
+    place = release_file(workspace, name)
+    try:
+        return Release.model_validate(read_json(place))
+    except ValidationError as error:
+        lacks = ".".join(map(str, error.errors()[0]["loc"])) or "all of it"
+        raise UserError(f"{place}: is damaged ({lacks} is missing or wrong); run `twofold build` again") from None
 
 
 def unit(workspace: Workspace, name: str | None = None) -> Unit:
@@ -81,9 +132,9 @@ def unit(workspace: Workspace, name: str | None = None) -> Unit:
     name = name or live_name(workspace)
     if name is None:
         return Unit(None, workspace.brand, workspace.current(), None)
-    known = details(workspace, name)
-    return Unit(name, as_brand(known["brand"], f"brand.yaml of {name}"),
-                workspace.state_in(workspace.built / "releases" / name / "release.json"), tuple(known.get("fixed", ())))
+    release = read_release(workspace, name)
+    return Unit(name, as_brand(release.brand, f"brand.yaml of {name}"),
+                workspace.state_in(release_file(workspace, name)), tuple(release.fixed or ()))
 
 
 def live_name(workspace: Workspace) -> str | None:
@@ -92,35 +143,29 @@ def live_name(workspace: Workspace) -> str | None:
     return history[-1] if history else None
 
 
-def missed(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    """The gates that a release did not meet."""
-    return [gate for gate in details(workspace, name).get("gates", []) if not gate["met"]]
-
-
 def promote(workspace: Workspace, name: str, force: bool = False) -> None:
     """Make a release live.
 
     UserError when its files are not what they were when it was frozen; JudgedFailure when it missed a gate, unless
     `force`.
     """
-    known = details(workspace, name)
-    lacking = missed(workspace, name)
-    if lacking and not force:
-        said = "; ".join(filter(None, (lacking[0]["said"], lacking[0]["next"])))
-        raise JudgedFailure(f"{name}: missed “{lacking[0]['name']}”: {said}; add --force to promote it all the same")
-    parts: dict[str, str] = {kind: known[kind] for kind in PARTS if kind in known}
-    if _hash(workspace, parts, known["brand"], known.get("fixed", ())) != known["sha256"]:
-        raise UserError(f"{name}: its files are missing or changed since it was built; run `twofold build` again")
+    release = read_release(workspace, name)
+    if release.missed and not force:
+        gate = release.missed[0]
+        why = "; ".join(filter(None, (gate.reason, gate.next)))
+        raise JudgedFailure(f"{name}: failed the check “{gate.name}”: {why}; add --force to promote it anyway")
+    if _hash(workspace, release.parts, release.brand, release.fixed or ()) != release.sha256:
+        raise UserError(f"{name}: its files are missing or were changed after the build; run `twofold build` again")
     history = _history(workspace)
     if not history or history[-1] != name:
         write_json(workspace.built / "live.json", [*history, name])
 
 
 def rollback(workspace: Workspace) -> str:
-    """Make the release live that was before, and return its name."""
+    """Make the previous release live, and return its name."""
     history = _history(workspace)
     if len(history) < 2:
-        raise UserError(f"{workspace.folder}: no earlier release was live; `twofold releases` lists what there is")
+        raise UserError(f"{workspace.folder}: no earlier release was live; `twofold releases` lists all of them")
     write_json(workspace.built / "live.json", history[:-1])
     return history[-2]
 

@@ -36,7 +36,7 @@ def made_report(facts=1.0, questions=QUESTIONS):
             "differences": [{"score": "facts", "left": "hybrid", "right": "prompt-only", "value": 0.5, "low": 0.3,
                              "high": 0.7, "p": 0.01, "adjusted": 0.02, "detectable": 0.2, "verdict": "better",
                              "primary": True}],
-            "verdict": "Retrieval earned its place. Fine-tuning can't be told.",
+            "verdict": "Retrieval clearly helps. Fine-tuning is not clear yet.",
             "halves": {"retrieval": "earned", "fine-tuning": "cannot tell"}}
 
 

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from builder.evaluation.report import last_report
 from builder.workspace.folder import Workspace
 from tests.ui.browser import Tab, chromium, serving, tab
 
@@ -16,8 +17,8 @@ def main(folder: Path) -> None:
     The question is the first that hybrid answered rightly when it was judged: pictures show what a page is for, and the
     report how often it goes so.
     """
-    rows = Workspace(folder).report()["rows"]
-    asked = next(row["question"] for row in rows if row["replies"]["hybrid"]["scores"]["facts"] == 1)
+    rows = last_report(Workspace(folder)).rows
+    asked = next(row.question for row in rows if row.replies["hybrid"].scores["facts"] == 1)
     with chromium() as browser, serving(folder) as app, tab(browser, app, size=SIZE) as seen:
         seen.open()
         picture(seen, "home")

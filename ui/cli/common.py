@@ -1,27 +1,37 @@
-"""What the commands share: the argument for the folder, JSON on stdout, one stage run alone, its result in words."""
+"""What the commands share: arguments, JSON on stdout, one stage run alone, and a stage's result in words."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic_core import to_jsonable_python
 
 from builder.workspace.folder import Watch, Workspace
 from knowledge.errors import JudgedFailure
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The workspace's folder.")]
+if TYPE_CHECKING:
+    from builder.curation.audit.finding import Finding
+    from builder.evaluation.report import Checks
+    from builder.pipeline.index_stage import IndexSummary
+    from builder.pipeline.train_stage import TrainingSummary
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The assistant's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Result = TypeVar("Result")
+SHOWN = 3
+"""Findings of one kind that the audit shows as text."""
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    """JSON on stdout, of anything that is made of dataclasses, pydantic models, dicts and lists."""
+    typer.echo(json.dumps(to_jsonable_python(value, by_alias=True), ensure_ascii=False, indent=1))
 
 
-def run_stage(name: str, run: Callable[[Workspace, Watch], Any], workspace: Workspace, as_json: bool,
-              wait: bool = False) -> Any:
-    """Run one stage alone, say what came of it, and return that; with `wait`, once no build is at work any more."""
+def run_stage(run: Callable[[Workspace, Watch], Result], workspace: Workspace, as_json: bool,
+                      lines: Callable[[Result], Sequence[str]], wait: bool = False) -> Result:
+    """Run one stage alone, print its result, and return it; with `wait`, once no build is running any more."""
     from builder.pipeline.stages import building
     from builder.workspace.progress import recorded
     from ui.cli.terminal import say, watching
@@ -37,44 +47,58 @@ def run_stage(name: str, run: Callable[[Workspace, Watch], Any], workspace: Work
     if as_json:
         print_json(result)
     else:
-        for line in lines_of(name, result):
+        for line in lines(result):
             say(line)
     return result
 
 
-def lines_of(stage: str, result: Any) -> list[str]:
-    """What a finished stage has to say in words."""
-    if stage == "index":
-        failed = [f"left out {one['document']}: {one['reason']}" for one in result["failed"]]
-        failed += [f"hidden text in {path}, {line}" for path, lines in result["flags"].items() for line in lines]
-        if not result["documents"]:
-            return [*failed, "no documents: nothing is retrieved, so only two of the four systems exist"]
-        broke = [f"no longer finds its passage: {question}" for question in result["broke"]]
-        return [*failed, *broke, f"{result['documents']} documents, {result['passages']} passages "
-                f"({result['read']} read, {result['unchanged']} unchanged, {result['removed']} removed)", result["why"],
-                *_expected(result["answerability"])]
-    if stage == "train":
-        if result is None:
-            return ["too few examples: nothing is fine-tuned, so only two of the four systems exist"]
-        rows = ", ".join(f"{count} {kind}" for kind, count in result["rows"].items())
-        return [f"adapter made from {rows} rows"]
-    if stage == "check":
-        return [gate_line(gate) for gate in (result["gates"] if result else [])]
-    if stage == "evaluate" and result is None:
-        return ["no questions: nothing is judged; add questions.jsonl to see what each half earned"]
-    return [f"release candidate {result}"] if stage == "release" else []
+def show_findings(findings: "Sequence[Finding]", most: int | None = None) -> None:
+    """The findings, most serious first, a few of each kind; or one line for each of `most` kinds, as messages."""
+    from builder.curation.audit.audit import by_kind
+    from ui.cli.terminal import say, show
+
+    speak = show if most is None else say
+    kinds, cost = by_kind(findings), ""
+    for findings_of_kind in kinds[:most]:
+        if findings_of_kind[0].cost != cost and most is None:
+            cost = findings_of_kind[0].cost
+            speak(f"{cost}:")
+        shown = findings_of_kind[:SHOWN if most is None else 1]
+        for finding in shown:
+            speak(f"  {finding.severity}: {finding.place}: {finding.kind}: {finding.message}; {finding.next}")
+        if len(findings_of_kind) > len(shown):
+            speak(f"  … and {len(findings_of_kind) - len(shown)} more of this kind; "
+                  + ("--json lists them all" if most is None else "`twofold audit` lists them"))
+    if most is not None and len(kinds) > most:
+        say(f"  … and {len(kinds) - most} more kinds; `twofold audit` lists them")
+    if not findings:
+        speak("audit: no problems found")
 
 
-def gate_line(gate: dict[str, Any]) -> str:
-    """A gate in one line: met or missed, by what, and what to do."""
-    return (f"{'met' if gate['met'] else 'MISSED'}: {gate['name']}: {gate['said']}"
-            + (f"; {gate['next']}" if gate["next"] else ""))
+def index_lines(summary: "IndexSummary") -> list[str]:
+    """What became of the documents."""
+    lines = [f"left out {failure.document}: {failure.reason}" for failure in summary.failed]
+    lines += [f"hidden text in {path}: {flag}" for path, flags in summary.flags.items() for flag in flags]
+    if not summary.documents:
+        return [*lines, "no documents: only plain model and voice only can answer"]
+    lines += [f"no longer finds its passage: {question}" for question in summary.broke]
+    lines += [f"{summary.documents} documents, {summary.passages} passages ({summary.read} read, {summary.unchanged} "
+              f"unchanged, {summary.removed} removed)", summary.why]
+    learned = summary.answerability
+    if "auroc" in learned:
+        lines.append(f"Expected: answers {1 - learned['refused_answerable']:.0%} of answerable questions, and "
+                     f"{learned['answered_unanswerable']:.0%} of unanswerable ones (target: "
+                     f"{learned['wished_false_answers']:.0%})")
+    return lines
 
 
-def _expected(learned: dict[str, float]) -> list[str]:
-    """How often the index will answer, as far as it could learn that from its own passages and the examples."""
-    if "auroc" not in learned:
-        return []
-    return [f"it should answer {1 - learned['refused_answerable']:.0%} of the questions that the documents answer, and "
-            f"{learned['answered_unanswerable']:.0%} of those that they don't or only nearly do "
-            f"({learned['wished_false_answers']:.0%} wished)"]
+def training_lines(summary: "TrainingSummary | None") -> list[str]:
+    """What the adapter was trained on."""
+    if summary is None:
+        return ["too few examples to fine-tune: only plain model and documents only can answer"]
+    return ["adapter trained on " + ", ".join(f"{count} {kind}" for kind, count in summary.rows.items()) + " rows"]
+
+
+def check_lines(checks: "Checks | None") -> list[str]:
+    """Each check in a line."""
+    return [str(gate) for gate in checks.gates] if checks else []

@@ -1,189 +1,188 @@
-"""The commands that judge: check, evaluate, ablate."""
+"""The commands that test: check, evaluate, ablate."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from ui.cli.common import Folder, Json, gate_line, print_json, run_stage
+from ui.cli.common import Folder, Json, check_lines, print_json, run_stage
 
 if TYPE_CHECKING:
+    from builder.evaluation.evaluate import Power
     from builder.evaluation.model_judge import ModelJudge
+    from builder.evaluation.report import Estimate, Report, Retrieval
+    from builder.pipeline.experiments import Ablation
+
 
 def check(folder: Folder, as_json: Json = False) -> None:
-    """Is the adapter served as it was trained, what did it forget and memorise; exit 1 if a gate is missed."""
-    from builder.pipeline.stages import check as checked
+    """Check the adapter: is it served as trained, what did it forget and memorise. Exit 1 if a check fails."""
+    from builder.pipeline.stages import check as check_stage
 
-    result = run_stage("check", checked, Workspace(folder), as_json)
-    if result is None:
+    checks = run_stage(check_stage, Workspace(folder), as_json, check_lines)
+    if checks is None:
         raise UserError(f"{folder}: has no adapter to check; run `twofold train {shlex.quote(str(folder))}`")
-    if not all(gate["met"] for gate in result["gates"]):
+    if not all(gate.met for gate in checks.gates):
         raise typer.Exit(1)
 
 
-def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Judge the index alone.")] = False,
+def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Test the index alone.")] = False,
              arm: Annotated[list[str] | None, typer.Option(
-                 "--arm", help="One arm more: few-shot, few-shot-rag, oracle-rag, oracle-hybrid, wrong-rag, "
-                 "wrong-hybrid, ordered-rag, ordered-hybrid, stuffed, untaught (trains for minutes); or all.")] = None,
-             paraphrases: Annotated[bool, typer.Option(help="Ask each question in all its wordings too.")] = False,
+                 "--arm", help="Add a comparison arm (repeatable): few-shot, few-shot-rag, oracle-rag, oracle-hybrid, "
+                 "wrong-rag, wrong-hybrid, ordered-rag, ordered-hybrid, stuffed, untaught (trains for minutes); or "
+                 "all.")] = None,
+             paraphrases: Annotated[bool, typer.Option(help="Also ask each question in its other wordings.")] = False,
              samples: Annotated[int, typer.Option(
-                 min=0, max=10, help="Draw so many replies more to each question: do they hold?")] = 0,
+                 min=0, max=10, help="Sample N extra replies per question to test consistency.")] = 0,
              replies: Annotated[Path | None, typer.Option(
-                 help="Other systems' replies, as promptfoo or inspect wrote them: rows more.")] = None,
+                 help="Adds other systems' replies as rows, from a promptfoo or inspect file.")] = None,
              seeds: Annotated[int, typer.Option(
-                 min=1, max=10, help="Train with so many seeds in all, minutes each.")] = 1,
+                 min=1, max=10, help="Train with N seeds in total; takes minutes per seed.")] = 1,
              judge: Annotated[str, typer.Option(
-                 help="Ask this model's opinion too: URL#MODEL of an OpenAI-compatible endpoint.")] = "",
-             price: Annotated[float, typer.Option(min=0, help="Money for an hour of this machine.")] = 0,
-             against: Annotated[str, typer.Option(help="A release to compare with, such as r001.")] = "",
+                 help="Also ask this model's opinion: URL#MODEL of an OpenAI-compatible endpoint.")] = "",
+             price: Annotated[float, typer.Option(min=0, help="Price of one hour of this machine.")] = 0,
+             against: Annotated[str, typer.Option(help="Compare with this release, e.g. r001.")] = "",
              power: Annotated[float | None, typer.Option(
-                 min=0.001, max=1, help="How many questions a difference of this size needs; asks nothing.")] = None,
+                 min=0.001, max=1, help="Show how many questions are needed to detect a difference of this size; runs "
+                 "nothing.")] = None,
              as_json: Json = False) -> None:
-    """Judge the four systems on the questions: a table, differences with intervals, a verdict; exit 1 on a missed gate.
-    """
+    """Test the four systems: scores, differences with intervals, and a verdict. Exit 1 if a check fails."""
     from builder.evaluation import evaluate as evaluation
     from builder.evaluation.arms import ARMS, Extras
-    from builder.evaluation.compare_releases import against as compared_with
-    from builder.evaluation.compare_releases import told
+    from builder.evaluation.compare_releases import compare_with_release
+    from builder.evaluation.report import last_report
     from builder.pipeline import index_stage, stages
     from builder.workspace.progress import recorded
     from ui.cli.terminal import show, watching
 
     workspace = Workspace(folder)
     if retrieval:
-        made = index_stage.evaluate_retrieval(workspace)
-        if as_json:
-            print_json(made)
-            return
-        _show_retrieval(made)
+        found = index_stage.evaluate_retrieval(workspace)
+        print_json(found) if as_json else _show_retrieval(found)
         return
     if power:
-        _show_power(evaluation.power(workspace.report(), power), power, as_json)
+        needed = evaluation.power(last_report(workspace), power)
+        print_json({"difference": power, "needed": needed}) if as_json else _show_power(needed, power)
         return
     with stages.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        arms = tuple(one.name for one in ARMS) if arm == ["all"] else tuple(arm or ())
+        arms = tuple(known.name for known in ARMS) if arm == ["all"] else tuple(arm or ())
         report = stages.evaluate(workspace, watch, Extras(arms, paraphrases, samples, seeds, replies, _model(judge)))
         shown.end()
     if report is None:
-        raise UserError(f"{workspace.folder / 'questions.jsonl'}: holds no questions; add some to be judged")
-    compared = compared_with(workspace, report, against) if against else None
+        raise UserError(f"{workspace.folder / 'questions.jsonl'}: has no test questions; add some, then try again")
+    compared = compare_with_release(workspace, report, against) if against else None
     if as_json:
-        print_json({key: value for key, value in report.items() if key != "rows"} | ({"against": compared} if compared
-                                                                                   else {}))
+        content = report.as_json()
+        del content["rows"]
+        print_json(content | ({"against": compared} if compared else {}))
     else:
         show_report(report, workspace, price)
-        for line in told(compared) if compared else ():
+        for line in compared.lines() if compared else ():
             show(line)
-        for gate in report["gates"]:
-            show(gate_line(gate))
-    if not all(gate["met"] for gate in report["gates"]):
+        for gate in report.gates:
+            show(str(gate))
+    if not all(gate.met for gate in report.gates):
         raise typer.Exit(1)
 
 
-def _model(named: str) -> "ModelJudge | None":
+def _model(address: str) -> "ModelJudge | None":
     """The model that URL#MODEL names; UserError where it names none."""
     from builder.evaluation.model_judge import ModelJudge
 
-    url, _, model = named.partition("#")
-    if named and not (url.startswith(("http://", "https://")) and model):
-        raise UserError(f"--judge {named}: is no URL#MODEL; write it as http://localhost:8000/v1#name")
-    return ModelJudge(url, model) if named else None
+    url, _, model = address.partition("#")
+    if address and not (url.startswith(("http://", "https://")) and model):
+        raise UserError(f"--judge {address}: is not URL#MODEL; write it like http://localhost:8000/v1#name")
+    return ModelJudge(url, model) if address else None
 
 
-def _show_power(needed: list[dict[str, Any]], difference: float, as_json: bool) -> None:
+def _show_power(needed: "Sequence[Power]", difference: float) -> None:
     from ui.cli.terminal import table
 
-    if as_json:
-        print_json({"difference": difference, "needed": needed})
-        return
-    table(f"Questions that show a difference of {difference:g} in 80 % of studies",
+    table(f"Questions needed to detect a difference of {difference:g} in 80 % of tests",
           ["score", "pair", "asked", "needed"],
-          [[one["score"], f"{one['left']} − {one['right']}".strip(" −") or "not evaluated yet: a wide guess",
-            str(one["asked"]), f"{one['needed']:,}"] for one in needed])
+          [[pair.score, f"{pair.left} − {pair.right}".strip(" −") or "not evaluated yet: a rough guess",
+            str(pair.asked), f"{pair.needed:,}"] for pair in needed])
 
 
-def _show_retrieval(made: dict[str, Any]) -> None:
+def _show_retrieval(found: "Retrieval") -> None:
     """Scores, what they don't say, and each miss with what came instead."""
     from ui.cli.terminal import show, table
 
-    limits = made["answerability"]
-    scores = {name: value for name, value in made.items() if isinstance(value, dict) and "value" in value}
-    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
-               if limits[name]}
-    rows = [[name, f"{one['value']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else "",
-             str(one["n"])] for name, one in scores.items()]
-    table(f"Retrieval on {made['questions']} questions", ["score", "value", "95 % interval", "n"], rows)
-    show("Right passage told by: " + ", ".join(f"{name} {count}" for name, count in made["right_by"].items()))
-    false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits["false_answers"].items()
+    limits = found.answerability
+    kinds = {"elsewhere": limits.elsewhere, "unanswerable": limits.unanswerable, "near misses": limits.near_misses}
+    scores = found.scores | {f"AUROC, {kind}": auroc for kind, auroc in kinds.items() if auroc}
+    rows = [[name, f"{one.value:.3f}", "" if one.low is None else f"[{one.low:.3f}, {one.high:.3f}]", str(one.n)]
+            for name, one in scores.items()]
+    table(f"Retrieval on {found.questions} questions", ["score", "value", "95 % interval", "n"], rows)
+    show("How the right passage was identified: "
+         + ", ".join(f"{rule} {count}" for rule, count in found.right_by.items()))
+    false = ", ".join(f"{value:.0%} of {name.replace('_', ' ')}" for name, value in limits.false_answers.items()
                       if value is not None)
-    show(f"From probability {limits['threshold']:.2f} on it answers: {limits['answered']:.0%} of the answerable, "
-         f"{false} ({limits['wished_false_answers']:.0%} wished)")
-    table("How far the probability can be trusted", ["it says", "found its passage", "questions"],
-          [[f"{one['predicted']:.0%}", f"{one['observed']:.0%}", str(one["n"])] for one in limits["reliability"]])
-    for miss in made["misses"]:
-        show(f"missed (line {miss['line']}): {miss['question']}\n  wanted {'; '.join(miss['right'])}\n  came   "
-             + "\n         ".join(miss["came"]))
+    show(f"It answers from probability {limits.threshold:.2f} on: {limits.answered:.0%} of answerable questions, "
+         f"{false} (target: {limits.wished_false_answers:.0%})")
+    table("Can you trust the probability?", ["stated", "passage found", "questions"],
+          [[f"{one.predicted:.0%}", f"{one.observed:.0%}", str(one.n)] for one in limits.reliability])
+    for miss in found.misses:
+        show(f"missed (line {miss.line}): {miss.question}\n  right  {'; '.join(miss.right)}\n  found  "
+             + "\n         ".join(miss.came))
 
 
-def show_report(report: dict[str, Any], workspace: Workspace, price: float = 0) -> None:
+def show_report(report: "Report", workspace: Workspace, price: float = 0) -> None:
     """The table, the verdict, and where the whole report lies; with the `price` of an hour what replies cost."""
     from builder.evaluation.model_judge import lines
     from builder.report.pages import rows_for_terminal
-    from builder.report.section_costs import COSTS, cost_rows, seed_rows
+    from builder.report.sections import COSTS, cost_rows, seed_rows
     from ui.cli.terminal import show, table
 
     headers, rows = rows_for_terminal(report)
-    table(f"{report['name']}: {report['questions']} questions, {report['unanswerable']} of them unanswerable; "
+    table(f"{report.name}: {report.questions} test questions, {report.unanswerable} of them unanswerable; "
           "[95 % interval]", headers, rows)
     if price:
-        table(f"What a reply costs, at {price:g} an hour", ["System", *COSTS.values(), "Money for 1,000"],
-              [[*row, f"{report['costs'][row[0]]['hours_per_thousand'] * price:.3f}"] for row in cost_rows(report)])
-    if seeds := seed_rows(report):
-        table(f"Seeds of training: {', '.join(map(str, report['seeds']['seeds']))}",
+        table(f"What a reply costs, at {price:g} per hour", ["System", *COSTS.values(), "Money for 1,000"],
+              [[*row, f"{report.costs[row[0]].hours_per_thousand * price:.3f}"] for row in cost_rows(report)])
+    if report.seeds and (seeds := seed_rows(report)):
+        table(f"Training seeds {', '.join(map(str, report.seeds.seeds))}",
               ["Score", "Pair", "By seed", "Spread", "Mean over seeds [95 % interval over questions]"], seeds)
-    show(report["verdict"])
-    for line in lines(report):
+    show(report.verdict)
+    for line in lines(report.model_judge):
         show(line)
-    folder = workspace.current().evaluation
-    if folder:
-        show(f"Whole report: {folder / 'report.html'}")
+    if folder := workspace.current().evaluation:
+        show(f"Full report: {folder / 'report.html'}")
 
 
 def ablate(folder: Folder,
-           arm: Annotated[list[str] | None, typer.Option("--arm", help="One of its arms; else all.")] = None,
+           arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm (repeatable).")] = None,
            as_json: Json = False) -> None:
-    """What each part of the training mix is worth: the build without it, trained and judged; minutes an arm."""
-    from builder.pipeline.ablation import ablate as ablated
+    """Train without one part of the training data at a time, to see what each is worth. Takes minutes per arm."""
+    from builder.pipeline.experiments import ablate as run_ablation
     from builder.pipeline.stages import building
     from builder.workspace.progress import recorded
     from ui.cli.terminal import watching
 
     workspace = Workspace(folder)
     with building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        made = ablated(workspace, arm or (), watch)
+        ablation = run_ablation(workspace, arm or (), watch)
         shown.end()
-    if as_json:
-        print_json(made)
-    else:
-        _show_ablation(made)
+    print_json(ablation) if as_json else _show_ablation(ablation)
 
 
-def _show_ablation(made: dict[str, Any]) -> None:
+def _show_ablation(ablation: "Ablation") -> None:
     """Each arm's scores, and its differences from the build as it is set."""
     from ui.cli.terminal import table
 
-    def told(one: dict[str, Any]) -> str:
-        return "–" if one["value"] is None else f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+    def figures(score: "Estimate | None") -> str:
+        return "–" if score is None or score.value is None else f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"
 
-    rows = [[arm, f"{one['held_out_loss'][-1]:.3f}" if one["held_out_loss"][-1] else "–", f"{one['seconds']:.0f}",
-             *(told(one["systems"][system][score]) if system in one["systems"] else "–"
+    rows = [[name, f"{arm.held_out_loss[-1]:.3f}" if arm.held_out_loss[-1] else "–", f"{arm.seconds:.0f}",
+             *(figures(arm.systems.get(system, {}).get(score))
                for system in ("hybrid", "fine-tune-only") for score in ("facts", "tone"))]
-            for arm, one in made["arms"].items()]
-    table(f"Ablation on {made['questions']} questions; [95 % interval]",
+            for name, arm in ablation.arms.items()]
+    table(f"Ablation on {ablation.questions} test questions; [95 % interval]",
           ["arm", "held-out loss", "training s", "hybrid facts", "hybrid tone", "tuned facts", "tuned tone"], rows)
-    rows = [[one["arm"], one["system"], one["score"], f"{one['value']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]",
-             f"{one['adjusted']:.3f}", f"{one['detectable']:.2f}"] for one in made["differences"] if "adjusted" in one]
-    table("Against the build as it is set", ["arm", "system", "score", "difference", "p (Holm)", "detectable"], rows)
+    rows = [[pair.arm, pair.system, pair.score, f"{pair.value:+.2f} [{pair.low:+.2f}, {pair.high:+.2f}]",
+             f"{pair.adjusted:.3f}", f"{pair.detectable:.2f}"]
+            for pair in ablation.differences if pair.adjusted is not None]
+    table("Compared with the build as set", ["arm", "system", "score", "difference", "p (Holm)", "detectable"], rows)

@@ -32,7 +32,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         if code == STOPPED:  # Typer's own word for Ctrl-C
-            say("twofold: stopped; nothing is lost, the same command carries on")
+            say("twofold: Stopped. Run the same command to resume.")
             sys.stdout.flush()
             os._exit(STOPPED)  # llama.cpp, stopped within a reply, may never finish its own clearing up
     except UserError as error:
@@ -55,9 +55,9 @@ def main() -> None:
 
 
 @app.command()
-def new(folder: Folder, template: Annotated[str, typer.Option(help="Which workspace to start from.")] = "support"
+def new(folder: Folder, template: Annotated[str, typer.Option(help="Start from support, tutor or legal.")] = "support"
         ) -> None:
-    """Make a workspace that already works."""
+    """Make an assistant that already works."""
     from builder.workspace.folder import new as make
     from ui.cli.terminal import say
 
@@ -73,15 +73,16 @@ for command in (build.audit, build.plan, build.build, build.index,
 
 @app.command()
 def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Option(
-        help="prompt-only, rag-only, fine-tune-only or hybrid; else the most that is built.")] = None,
-        after: Annotated[str, typer.Option(help="The question before, if this one leans on it.")] = "",
+        help="prompt-only (plain model), rag-only (documents only), fine-tune-only (voice only) or hybrid (full "
+             "assistant); by default the most complete one that is built.")] = None,
+        after: Annotated[str, typer.Option(help="The previous question, if this one refers to it.")] = "",
         below: Annotated[str, typer.Option("--folder", help="Search only this folder of documents/.")] = "",
-        language: Annotated[str, typer.Option(help="Search only documents in it, such as en.")] = "",
-        tag: Annotated[str, typer.Option(help="Search only documents that carry it.")] = "",
-        since: Annotated[str, typer.Option(help="Search only documents from this day on, such as 2026-01-31.")] = "",
+        language: Annotated[str, typer.Option(help="Search only documents in this language, e.g. en.")] = "",
+        tag: Annotated[str, typer.Option(help="Search only documents with this tag.")] = "",
+        since: Annotated[str, typer.Option(help="Search only documents from this day on, e.g. 2026-01-31.")] = "",
         until: Annotated[str, typer.Option(help="Search only documents up to this day.")] = "",
         as_json: Json = False) -> None:
-    """One reply, streamed, with its sources."""
+    """Ask one question; the reply comes with its sources."""
     from builder.answering.assistant import checked
     from builder.answering.opening import filtered, open_assistant
     from builder.answering.systems import system_named
@@ -93,7 +94,7 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
     assistant = open_assistant(workspace)
     chosen = wanted or assistant.systems[-1]
     if len(assistant.systems) == 1:
-        say(f"nothing is built yet, so the base model answers alone; run twofold build {shlex.quote(str(folder))}")
+        say(f"not built yet, so the plain model answers; run twofold build {shlex.quote(str(folder))}")
     where = filtered(below, language, tag, since, until)
     reply = assistant.answer(question, chosen, None if as_json else write, earlier=[after] if after else [],
                              where=where)
@@ -107,7 +108,7 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
 
 @app.command()
 def compare(folder: Folder, question: str, as_json: Json = False) -> None:
-    """The four systems side by side on one question."""
+    """Show the replies of all four systems to one question."""
     from builder.answering.opening import open_assistant
     from builder.workspace.folder import Workspace
     from ui.cli.terminal import show
@@ -118,7 +119,8 @@ def compare(folder: Folder, question: str, as_json: Json = False) -> None:
         reply = assistant.answer(question, system)
         replies.append(reply)
         if not as_json:
-            show(f"── {system.name} · {reply.seconds:.1f} s" + (" · abstained" if reply.abstained else ""))
+            show(f"── {system.title} ({system.name}) · {reply.seconds:.1f} s"
+                 + (" · abstained" if reply.abstained else ""))
             show(reply.text + "\n")
     if as_json:
         print_json({"question": question, "replies": [reply_json(reply) for reply in replies]})
@@ -150,30 +152,30 @@ def _cited(reply: "Reply", one: "Citation") -> dict[str, Any]:
 
 @app.command()
 def releases(folder: Folder, as_json: Json = False) -> None:
-    """What is live, and what was."""
-    from builder.workspace import releases as release
+    """List the releases, and which one is live."""
     from builder.workspace.folder import Workspace
+    from builder.workspace.releases import live_name, read_release, release_names
     from ui.cli.terminal import say, show
 
     workspace = Workspace(folder)
-    live = release.live_name(workspace)
+    live, known = live_name(workspace), [read_release(workspace, name) for name in release_names(workspace)]
     if as_json:
-        print_json({"live": live, "releases": release.names(workspace),
-                    "missed": {name: release.missed(workspace, name) for name in release.names(workspace)}})
+        print_json({"live": live, "releases": [release.name for release in known],
+                    "missed": {release.name: release.missed for release in known}})
         return
-    for name in release.names(workspace):
-        lacking = ", ".join(gate["name"] for gate in release.missed(workspace, name))
-        show(f"{name}{'  live' if name == live else ''}{f'  missed: {lacking}' if lacking else ''}")
-    if not release.names(workspace):
+    for release in known:
+        failed = ", ".join(gate.name for gate in release.missed)
+        show(f"{release.name}{'  live' if release.name == live else ''}{f'  failed: {failed}' if failed else ''}")
+    if not known:
         say(f"no release yet; run twofold build {shlex.quote(str(folder))}")
     elif live is None:
-        say("nothing is live, so the newest build answers; promote one to hold on to it")
+        say("No release is live; the newest build answers. Promote one to keep it while you continue.")
 
 
 @app.command()
 def promote(folder: Folder, name: str,
-            force: Annotated[bool, typer.Option("--force", help="Even if it missed a gate.")] = False) -> None:
-    """Make a release the one that answers."""
+            force: Annotated[bool, typer.Option("--force", help="Even if it failed a check.")] = False) -> None:
+    """Make a release live: from now on it answers."""
     from builder.workspace import releases as release
     from builder.workspace.folder import Workspace
     from ui.cli.terminal import say
@@ -184,7 +186,7 @@ def promote(folder: Folder, name: str,
 
 @app.command()
 def rollback(folder: Folder) -> None:
-    """Make the release live that was before."""
+    """Make the previous release live."""
     from builder.workspace import releases as release
     from builder.workspace.folder import Workspace
     from ui.cli.terminal import say
@@ -194,41 +196,41 @@ def rollback(folder: Folder) -> None:
 
 @app.command()
 def export(folder: Folder, to: Annotated[str, typer.Option(help="gguf, merged, peft or ollama.")] = "peft") -> None:
-    """The half that others can run (not built yet)."""
-    raise UserError("export is not built yet; the adapter lies in .twofold/adapters as a PEFT folder")
+    """Write the assistant for other programs (not available yet)."""
+    raise UserError("export is not available yet; the adapter is a PEFT folder in .twofold/adapters")
 
 
 @app.command()
 def serve(folder: Folder) -> None:
-    """An OpenAI-compatible API (not built yet)."""
-    raise UserError("serve is not built yet; `twofold app` answers in the browser, `twofold ask` in the terminal")
+    """An OpenAI-compatible API (not available yet)."""
+    raise UserError("serve is not available yet; use `twofold app` in the browser or `twofold ask` in the terminal")
 
 
 @app.command("app")
-def streamlit_app(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A workspace, or a folder of some.")]
-                  = Path("."),
-                  port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None,
-                  address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 lets others in, who must sign "
-                                                            "in.")] = "localhost") -> None:
-    """The Streamlit app: make assistants, ask, compare, judge and release them, in the browser."""
+def streamlit_app(folder: Annotated[Path, typer.Argument(
+        metavar="[DIR]", help="An assistant, or a folder with several.")] = Path("."),
+                  port: Annotated[int | None, typer.Option(help="By default the first free one from 8501.")] = None,
+                  address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 lets others in, who must "
+                                                            "sign in.")] = "localhost") -> None:
+    """Open the app in the browser: make, ask, compare, test and release assistants."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; `twofold new {folder}` makes a workspace that works")
+        raise UserError(f"{folder}: is not a folder; `twofold new {folder}` makes an assistant that works")
     _serve_pages(folder, port, address)
 
 
 @app.command()
-def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the workspace is made.")]
+def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make the assistant.")]
          = Path("twofold-demo"),
          pages: Annotated[bool, typer.Option("--app/--no-app", help="Open the app at the end.")] = True,
-         port: Annotated[int | None, typer.Option(help="Else the first free one from 8501.")] = None) -> None:
-    """New, build and app on the built-in support bot."""
+         port: Annotated[int | None, typer.Option(help="By default the first free one from 8501.")] = None) -> None:
+    """Make the built-in support bot, build it, show its test report, and open the app."""
     from builder.workspace.folder import Workspace
     from builder.workspace.folder import new as make
     from ui.cli.terminal import say
 
     if not (folder / "brand.yaml").exists():
         make(folder, "support")
-        say(f"made the support bot's workspace in {folder}")
+        say(f"made the support bot in {folder}")
     build.run_build(Workspace(folder), False)
     if pages:
         _serve_pages(folder, port)

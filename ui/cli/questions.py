@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from builder.curation.drafts import Draft
     from builder.curation.feedback import Item
 
-def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
-              reword: Annotated[bool, typer.Option(help="Let the base model offer another wording of each.")] = False,
+
+def questions(folder: Folder,
+              count: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of drafts.")] = 20,
+              reword: Annotated[bool, typer.Option(help="Also draft another wording of each.")] = False,
               source: Annotated[Path | None, typer.Option(
-                  "--from", help="Take those of a promptfoo configuration or of inspect samples instead.")] = None,
+                  "--from", help="Import the questions of a promptfoo or inspect file instead.")] = None,
               as_json: Json = False) -> None:
-    """Draft questions from the documents; each counts only once you have accepted it."""
+    """Draft test questions from the documents. You accept, edit or discard each."""
     from builder.curation.drafts import EXHAUSTED, accept, draft, refuse
     from builder.pipeline.train_stage import base_replies
     from knowledge.errors import UserError
@@ -35,7 +37,7 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
     accepted = 0
     for number, one in enumerate(drafts, 1):
         _show(number, len(drafts), one)
-        answer = _ask("[a]ccept, [e]dit, [r]efuse, [s]kip, [q]uit")
+        answer = _ask("[a]ccept, [e]dit, [d]iscard, [s]kip, [q]uit")
         if answer.startswith("q"):
             break
         if answer.startswith("e"):
@@ -46,15 +48,15 @@ def questions(folder: Folder, count: Annotated[int, typer.Option(min=1, max=500,
                 accepted += 1
             except UserError as error:
                 say(f"left out: {error}")
-        elif answer.startswith("r"):
+        elif answer.startswith("d"):
             refuse(workspace, one)
     if not drafts:
-        show(f"nothing left to draft. {EXHAUSTED}")
-    say(f"{accepted} questions added to {workspace.folder / 'questions.jsonl'}")
+        show(f"No more drafts. {EXHAUSTED}")
+    say(f"{_counted(accepted, 'test question')} added to {workspace.folder / 'questions.jsonl'}")
 
 
 def feedback(folder: Folder, as_json: Json = False) -> None:
-    """What people said of replies, blind choices, and the questions that found no answer; the app decides on them."""
+    """Show people's feedback, their blind choices and unanswered questions. Decide about them in the app."""
     from builder.answering.opening import open_retriever
     from builder.curation.feedback import items, lacks
     from builder.curation.votes import tally
@@ -80,18 +82,18 @@ def feedback(folder: Folder, as_json: Json = False) -> None:
                for name, won in found.wins.items()])
         show("\n".join(half.said for half in found.halves))
     for lack in missing:
-        show(f"asked {_counted(len(lack.items), 'time')}, and the documents don't say: {lack.question}")
-    say(f"{len(waiting)} to be decided on, on the app's page Feedback")
+        show(f"asked {_counted(len(lack.items), 'time')}, not answered by the documents: {lack.question}")
+    say(f"{len(waiting)} to decide about, on the app's Feedback page")
 
 
 def _said(one: "Item") -> list[str]:
     """A question with what was said to it, each named for what it is; later lines of a reply are set in deeper."""
     who = one.system or "the assistant"
-    named = [(f"{who}, chosen blind" if one.kind == "choice" else f"{who} replied", one.reply),
+    named = [(f"{who}, chosen without seeing its name" if one.kind == "choice" else f"{who} replied", one.reply),
              ("a person's better reply", one.better)]
     lines = [f"{one.kind}: {one.question}", *(f"  {name}: {text}" for name, text in named if text)]
     if one.kind == "choice" and not one.reply:
-        lines.append("  none of the replies was chosen")
+        lines.append("  no reply was chosen")
     return ["\n    ".join(line.splitlines()) for line in lines]
 
 
@@ -111,7 +113,7 @@ def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:
         return
     for why in left:
         say(f"left out: {why}")
-    say(f"{added} questions added to {workspace.folder / 'questions.jsonl'}")
+    say(f"{_counted(added, 'test question')} added to {workspace.folder / 'questions.jsonl'}")
 
 
 def _show(number: int, total: int, one: "Draft") -> None:
@@ -119,7 +121,7 @@ def _show(number: int, total: int, one: "Draft") -> None:
 
     show(f"{number} of {total}  {one.question}")
     show(f"   fact    {' | '.join(one.facts[0])}")
-    show(f"   stands  {one.source}, {one.group}: {one.answer}")
+    show(f"   source  {one.source}, {one.group}: {one.answer}")
     for said in one.paraphrases:
         show(f"   or      {said}")
 
@@ -127,7 +129,7 @@ def _show(number: int, total: int, one: "Draft") -> None:
 def _edited(one: "Draft") -> "Draft":
     """The draft with what a person writes in place of question and fact; an empty line keeps it."""
     question = _ask("question (Enter keeps it)")
-    return one.edited(question, _ask("fact, spellings apart by | (Enter keeps it)"))
+    return one.edited(question, _ask("fact, alternative spellings separated by | (Enter keeps it)"))
 
 
 def _ask(what: str) -> str:

@@ -170,6 +170,6 @@ def source_lines(reply: Any) -> list[str]:
                      f"{passage.end:,}")
         spans = {(cited.passage_start, cited.passage_end) for cited in reply.citations if cited.found == number}
         lines += [f"      “{' '.join(passage.text[start:end].split())}”" for start, end in sorted(spans)]
-    lines += [f"  not found in them: “{' '.join(reply.text[cited.start:cited.end].split())}”"
+    lines += [f"  not in these passages: “{' '.join(reply.text[cited.start:cited.end].split())}”"
               for cited in reply.citations if cited.needs and cited.found is None]
     return lines

@@ -8,6 +8,8 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
+from builder.evaluation.compare_releases import WORDS, Change
+from builder.evaluation.report import CoveragePoint, Difference, Estimate, ReliabilityBin
 from builder.report.pages import SHAPES
 from ui.parts.theme import OTHER_COLOUR, SYSTEM_COLOURS, VERDICT_COLOURS
 
@@ -50,19 +52,15 @@ def percent(share: float) -> int:
     return round(100 * round(share, 2))
 
 
-def label(difference: dict[str, Any]) -> str:
+def label(difference: Difference) -> str:
     """What is compared with what."""
-    if difference["left"] == "interaction":
-        return "interaction of the halves"
-    return f"{difference['left']} − {difference['right']}"
+    return "interaction of the halves" if difference.left == "interaction" else difference.pair
 
 
-def systems_chart(report: dict[str, Any], score: str) -> Chart | None:
+def systems_chart(estimates: Mapping[str, Estimate], unit: str) -> Chart | None:
     """A dot and a 95 % interval for each system, or None where none could be scored."""
-    unit = report["scores"][score]["unit"]
-    rows = [{"name": system, **values[score], "kind": system, "figure": written(values[score]["value"], unit)}
-            for system, values in report["systems"].items()
-            if score in values and values[score]["value"] is not None]
+    rows = [{"name": system, **found.model_dump(), "kind": system, "figure": written(found.value, unit)}
+            for system, found in estimates.items() if found.value is not None]
     if not rows:
         return None
     scale = alt.Scale(domain=[0, 1]) if unit == "share" else alt.Scale(zero=True)
@@ -74,42 +72,41 @@ def systems_chart(report: dict[str, Any], score: str) -> Chart | None:
     return alt.layer(*_dots(rows, across, colours, tips))
 
 
-def differences_chart(differences: list[dict[str, Any]], unit: str) -> Chart:
+def differences_chart(differences: list[Difference], unit: str) -> Chart:
     """A dot and a 95 % interval for each difference, with a line at zero."""
-    rows = [{"name": label(one), "low": one["low"], "high": one["high"], "value": one["value"],
-             "kind": one["verdict"], "figure": change(one["value"], unit)}
-            for one in differences if one["value"] is not None]
+    rows = [{"name": label(pair), "low": pair.low, "high": pair.high, "value": pair.value, "kind": pair.verdict.value,
+             "figure": change(pair.value, unit)} for pair in differences]
     return _around_zero(rows, unit, VERDICT_COLOURS)
 
 
-def changes_chart(changes: list[dict[str, Any]], unit: str) -> Chart | None:
+def changes_chart(changes: list[Change], unit: str) -> Chart | None:
     """How far each system's score went from one release to the next, around zero; None where nothing is known."""
-    rows = [{"name": one["system"], "low": one["low"], "high": one["high"], "value": one["difference"],
-             "kind": outcome(one), "figure": f"{change(one['difference'], unit)} · {outcome(one)}"}
-            for one in changes if one["difference"] is not None]
+    rows = [{"name": one.system, "low": one.low, "high": one.high, "value": one.difference,
+             "kind": outcome(one), "figure": f"{change(one.difference, unit)} · {outcome(one)}"}
+            for one in changes if one.difference is not None]
     return _around_zero(rows, unit, OUTCOME_COLOURS) if rows else None
 
 
-def outcome(one: dict[str, Any]) -> str:
-    """What `builder.evaluation.compare_releases.changes` found of one system, in two words."""
-    words = {"gained": "better", "kept": "no worse", "forgot": "worse", "cannot tell": "cannot tell"}
-    return words.get(one["outcome"], "not judged")
+def outcome(change: Change) -> str:
+    """What a change of release did to one system's score, in two words."""
+    return WORDS[change.outcome] if change.outcome else "not judged"
 
 
-def causes_chart(counted: Sequence[dict[str, Any]]) -> Chart:
-    """How many replies there are of each cause and system; cells to choose by a click, more with shift.
+def causes_chart(counted: Sequence[tuple[str, str, int]]) -> Chart:
+    """How many replies there are, given as cause, system and count; cells to choose by a click, more with shift.
 
     What is chosen comes as `cells`, each a cause and a system.
     """
-    systems = list(dict.fromkeys(one["system"] for one in counted))
-    causes = list(dict.fromkeys(one["cause"] for one in counted))
-    most = max((one["count"] for one in counted), default=0) or 1
+    systems = list(dict.fromkeys(system for _, system, _ in counted))
+    causes = list(dict.fromkeys(cause for cause, _, _ in counted))
+    most = max((count for *_, count in counted), default=0) or 1
+    rows = [{"cause": cause, "system": system, "count": count} for cause, system, count in counted]
     cells = alt.selection_point(name="cells", fields=["cause", "system"])
     heads = alt.Axis(orient="top", domain=False, ticks=False, labelAngle=-60)
     if len(systems) <= len(SYSTEM_COLOURS):  # there is room for their words below each other
         heads = alt.Axis(orient="top", domain=False, ticks=False, labelAngle=0, labelAlign="center", labelFlush=False,
                          labelPadding=30, labelExpr="split(datum.label, '-')")
-    base = alt.Chart(alt.Data(values=[dict(one) for one in counted]), height=CELL * max(1, len(causes))).encode(
+    base = alt.Chart(alt.Data(values=rows), height=CELL * max(1, len(causes))).encode(
         x=alt.X("system:N", sort=systems, title=None, axis=heads),
         y=alt.Y("cause:N", sort=causes, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
         tooltip=[alt.Tooltip("system:N"), alt.Tooltip("cause:N"), alt.Tooltip("count:Q", title="replies")])
@@ -170,28 +167,30 @@ def boxed(points: Sequence[dict[str, Any]], selection: Mapping[str, Any]) -> set
     return {one["key"] for one in points if left <= one["x"] <= right and low <= one["y"] <= high}
 
 
-def reliability_chart(bins: list[dict[str, Any]]) -> Chart:
+def reliability_chart(bins: list[ReliabilityBin]) -> Chart:
     """What the probability says against how often the passage was found; on the dashed line both are the same."""
-    across = alt.X("predicted:Q", title="what it says", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
-    up = alt.Y("observed:Q", title="found its passage", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    across = alt.X("predicted:Q", title="stated probability", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    up = alt.Y("observed:Q", title="passage found", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     same = alt.Chart(alt.Data(values=[{"predicted": 0, "observed": 0}, {"predicted": 1, "observed": 1}])).mark_line(
         strokeDash=[4, 4], color="#8a8f98").encode(x=across, y=up)
-    tips = [alt.Tooltip("predicted:Q", format=".0%", title="says"),
+    tips = [alt.Tooltip("predicted:Q", format=".0%", title="stated"),
             alt.Tooltip("observed:Q", format=".0%", title="found"), alt.Tooltip("n:Q", title="questions")]
-    return alt.layer(same, alt.Chart(alt.Data(values=bins)).mark_point(filled=True, size=130, opacity=1).encode(
+    points = alt.Data(values=[one.model_dump() for one in bins])
+    return alt.layer(same, alt.Chart(points).mark_point(filled=True, size=130, opacity=1).encode(
         x=across, y=up, tooltip=tips))
 
 
-def coverage_chart(curve: list[dict[str, Any]]) -> Chart:
+def coverage_chart(curve: list[CoveragePoint]) -> Chart:
     """How many of the answered questions find their passage, the more are answered."""
     across = alt.X("covered:Q", title="share of questions answered", scale=alt.Scale(domain=[0, 1]),
                    axis=alt.Axis(format="%"))
-    up = alt.Y("right:Q", title="of those, found its passage", scale=alt.Scale(domain=[0, 1]),
+    up = alt.Y("right:Q", title="of those, passage found", scale=alt.Scale(domain=[0, 1]),
                axis=alt.Axis(format="%"))
     tips = [alt.Tooltip("covered:Q", format=".0%", title="answered"),
             alt.Tooltip("right:Q", format=".0%", title="found"),
             alt.Tooltip("probability:Q", format=".2f", title="from probability")]
-    return alt.layer(alt.Chart(alt.Data(values=curve)).mark_line(point=True).encode(x=across, y=up, tooltip=tips))
+    points = alt.Data(values=[one.model_dump() for one in curve])
+    return alt.layer(alt.Chart(points).mark_line(point=True).encode(x=across, y=up, tooltip=tips))
 
 
 def _ink() -> str:

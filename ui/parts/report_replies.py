@@ -6,11 +6,11 @@ from typing import Any
 import streamlit as st
 
 from builder.evaluation.failures import CAUSES
+from builder.evaluation.report import Report, Row, ScoredReply, Source
 from builder.report.single_replies import EVERY_CAUSE, Single, Wanted, counts, meeting, singles
+from knowledge.search.answerable import Confidence
 from ui.parts.charts import boxed, causes_chart, percent, replies_chart, scattered, written
 from ui.parts.show import ability, plain
-
-Report = dict[str, Any]
 
 EVERY = {"systems": [], "causes": [], "groups": [], "answering": "all", "disagree": False, "by": "", "words": ""}
 """The filters, also by their names in the address, and what each is while it asks for nothing."""
@@ -37,10 +37,10 @@ def draw(report: Report) -> None:
         st.markdown(f"**{len(asked):,} of {len(every):,} replies**" + (f" · filters in use: {used}" if used else ""))
         st.button("Clear all filters", icon=":material/filter_list_off:", on_click=_clear)
     if not asked:
-        st.caption("No reply meets all of this. Clear a filter.")
+        st.caption("No reply matches all filters. Clear one of them.")
         return
     if len(every) > DRAWN:
-        st.caption(f"At most {DRAWN:,} are drawn and listed, the first; filter to see others.")
+        st.caption(f"Only the first {DRAWN:,} are shown; use filters to see others.")
     if one := _opened(report, asked[:DRAWN]):
         _single(report, one)
 
@@ -49,33 +49,33 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
     """What is asked for by hand; all of it is in the address, so that a view can be passed on."""
     with st.expander("Filters", icon=":material/filter_list:"):
         first, second, third = st.columns(3)
-        systems = first.multiselect("Systems", list(report["systems"]), key="systems", bind="query-params",
+        systems = first.multiselect("Systems", list(report.systems), key="systems", bind="query-params",
                                     placeholder="all")
-        causes = second.multiselect("Why it fell short", EVERY_CAUSE, key="causes", bind="query-params",
+        causes = second.multiselect("Problem", EVERY_CAUSE, key="causes", bind="query-params",
                                     placeholder="any")
-        groups = third.multiselect("Topics", list(dict.fromkeys(one.row["group"] for one in every)), key="groups",
+        groups = third.multiselect("Topics", list(dict.fromkeys(one.row.group for one in every)), key="groups",
                                    bind="query-params", placeholder="all")
         words = first.text_input("Words in question or reply", key="words", bind="query-params", max_chars=200)
-        score = second.selectbox("Score", ["", *report["scores"]], key="by", bind="query-params",
-                                 format_func=lambda key: report["scores"][key]["title"] if key else "any")
+        score = second.selectbox("Score", ["", *report.scores], key="by", bind="query-params",
+                                 format_func=lambda key: report.scores[key].title if key else "any")
         with third:
             low, high = _range(report, every, score) if score else (0.0, 1.0)
         with first:
             asked = st.pills("Questions", list(ASKED), default="all", required=True, key="answering",
                              bind="query-params")
-        disagree = second.checkbox("Only where the systems' facts differ", key="disagree", bind="query-params")
+        disagree = second.checkbox("Only where the systems disagree on facts", key="disagree", bind="query-params")
     return Wanted(systems, causes, groups, ASKED[asked], disagree, score, low, high, words)
 
 
 def _range(report: Report, every: Sequence[Single], score: str) -> tuple[float, float]:
     """From where to where a score may lie."""
     values = [value for one in every if (value := one.score(score)) is not None]
-    share = report["scores"][score]["unit"] == "share"
+    share = report.scores[score].unit == "share"
     low, high = (0.0, 1.0) if share else (min(values, default=0.0), max(values, default=0.0))
     if low == high:
-        st.caption("All replies score the same on it.")
+        st.caption("All replies have the same score.")
         return low, high
-    chosen: tuple[float, float] = st.slider("Scored from, to", low, high, (low, high), key=f"range_{score}",
+    chosen: tuple[float, float] = st.slider("Score from, to", low, high, (low, high), key=f"range_{score}",
                                             step=0.05 if share else (high - low) / 100, bind="query-params",
                                             format="percent" if share else "%.1f")
     return chosen
@@ -91,12 +91,12 @@ def _clear() -> None:
 
 def _by_cause(some: list[Single], turn: int) -> list[Single]:
     """The causes by system as a chart, and the replies in the cells that were clicked."""
-    st.header("Why replies fell short", anchor=False)
-    st.caption("Click a cell for its replies, with Shift for more. By keyboard: the filters above.")
+    st.header("What went wrong", anchor=False)
+    st.caption("Click a cell to see its replies; hold Shift to add more cells. By keyboard, use the filters above.")
     counted = counts(some)
     state: Any = st.altair_chart(causes_chart(counted), key=f"cells {turn}", on_select="rerun", alt="; ".join(
-        f"{one['system']}, {one['cause']}: {one['count']}" for one in counted if one["count"]))
-    with st.expander("What the causes mean", icon=":material/help:", type="compact"):
+        f"{system}, {cause}: {count}" for cause, system, count in counted if count))
+    with st.expander("What each problem means", icon=":material/help:", type="compact"):
         for cause, meaning in CAUSES.items():
             st.text(f"{cause}: {meaning}", width="stretch")
     cells = {(cell["cause"], cell["system"]) for cell in (state.selection if state else {}).get("cells", ())}
@@ -105,14 +105,14 @@ def _by_cause(some: list[Single], turn: int) -> list[Single]:
 
 def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
     """Each reply as a point, and those that were clicked or lie in the box that was drawn."""
-    st.header("Each reply a point", anchor=False)
-    st.caption("Click a point, or draw a box around several. A click beside them lets go.")
+    st.header("Every reply as a point", anchor=False)
+    st.caption("Click a point, or draw a box around several. Click outside to clear the selection.")
     axes = st.pills("Axes", list(AXES), default=next(iter(AXES)), required=True, key="axes", bind="query-params",
                     label_visibility="collapsed")
     across, up = AXES[axes]
-    points = scattered([(one.key, one.system, one.row["question"], _value(one, across), _value(one, up))
+    points = scattered([(one.key, one.system, one.row.question, _value(one, across), _value(one, up))
                         for one in some[:DRAWN]])
-    chart = replies_chart(points, across, up, list(report["systems"]))
+    chart = replies_chart(points, across, up, list(report.systems))
     state: Any = st.altair_chart(chart, key=f"points {axes} {turn}", on_select="rerun",
                                  alt=f"{len(points)} replies as points: {axes}")
     chosen = boxed(points, state.selection if state else {})
@@ -120,19 +120,18 @@ def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
 
 
 def _value(one: Single, axis: str) -> float | None:
-    probability: float | None = one.reply["probability"]
-    return probability if axis == "probability" else one.score(axis)
+    return one.reply.probability if axis == "probability" else one.score(axis)
 
 
 def _opened(report: Report, some: list[Single]) -> Single | None:
     """The replies as a table, and the one that was chosen in it or by keyboard; one alone is open already."""
     scores = dict.fromkeys(("facts", "tone", st.session_state.get("by") or "facts"))
-    columns = [name for name in scores if name in report["scores"]]
-    rows = [{"question": one.row["question"], "system": one.system, "why it fell short": one.cause,
-             **{report["scores"][name]["title"]: _cell(one.score(name), report["scores"][name]["unit"])
-                for name in columns}, "reply": one.reply["text"]} for one in some]
-    formats = {report["scores"][name]["title"]: "%d%%" for name in columns if report["scores"][name]["unit"] == "share"}
-    labels = {one.key: f"{one.row['line']} · {one.system} · {one.row['question']}" for one in some}
+    columns = [name for name in scores if name in report.scores]
+    rows = [{"question": one.row.question, "system": one.system, "problem": one.cause,
+             **{report.scores[name].title: _cell(one.score(name), report.scores[name].unit)
+                for name in columns}, "reply": one.reply.text} for one in some]
+    formats = {report.scores[name].title: "%d%%" for name in columns if report.scores[name].unit == "share"}
+    labels = {one.key: f"{one.row.line} · {one.system} · {one.row.question}" for one in some}
     key = chosen_row(rows, labels, "reply", formats)
     return next((one for one in some if one.key == key), some[0] if len(some) == 1 else None)
 
@@ -154,8 +153,8 @@ def chosen_row(rows: list[dict[str, Any]], labels: dict[str, str], name: str, fo
     def again() -> None:
         st.session_state[turn] = st.session_state.get(turn, 0) + 1
 
-    chosen = st.selectbox("Open one", keys, index=None, key=name, bind="query-params", on_change=again,
-                          format_func=labels.__getitem__, placeholder="Choose it here, or by its row above")
+    chosen = st.selectbox("Open a reply", keys, index=None, key=name, bind="query-params", on_change=again,
+                          format_func=labels.__getitem__, placeholder="Choose here, or select a row above")
     place.dataframe(rows, hide_index=True, height=min(38 * (len(rows) + 1), 340), key=table, on_select=pick,
                     selection_mode="single-row",
                     selection_default={"selection": {"rows": [keys.index(chosen)] if chosen else []}},
@@ -176,55 +175,55 @@ def _single(report: Report, one: Single) -> None:
     with left:
         question(one.row)
         with st.container(border=True):
-            card(one.system, one.reply, report.get("arms", {}))
-            _sources(one.reply["sources"])
+            card(one.system, one.reply, report.arms)
+            _sources(one.reply.sources)
     with right.container(border=True, gap="xsmall"):
-        st.markdown("**Its scores, and why**")
-        for name, score in report["scores"].items():
+        st.markdown("**Scores and reasons**")
+        for name, score in report.scores.items():
             if (value := one.score(name)) is not None:
-                st.text(" · ".join(filter(None, (f"{score['title']} {written(value, score['unit'])}",
-                                                 one.reply["evidence"].get(name)))), width="stretch")
-        unscored = [score["title"] for name, score in report["scores"].items() if one.score(name) is None]
+                st.text(" · ".join(filter(None, (f"{score.title} {written(value, score.unit)}",
+                                                 one.reply.evidence.get(name)))), width="stretch")
+        unscored = [score.title for name, score in report.scores.items() if one.score(name) is None]
         if unscored:
-            st.caption(plain(f"Unscored: {', '.join(unscored)}"))
-    others = [(name, reply) for name, reply in one.row["replies"].items() if name != one.system]
-    with st.expander(f"What {len(others)} other systems replied", icon=":material/compare_arrows:"):
+            st.caption(plain(f"Not scored: {', '.join(unscored)}"))
+    others = [(name, reply) for name, reply in one.row.replies.items() if name != one.system]
+    with st.expander(f"Replies of {len(others)} other systems", icon=":material/compare_arrows:"):
         for first in range(0, len(others), BESIDE):
             for column, (name, reply) in zip(st.columns(min(BESIDE, len(others))), others[first:first + BESIDE],
                                              strict=False):
                 with column.container(border=True, height="stretch"):
-                    card(name, reply, report.get("arms", {}))
+                    card(name, reply, report.arms)
 
 
-def question(row: dict[str, Any]) -> None:
+def question(row: Row) -> None:
     """The question, and what would be right."""
     with st.container(border=True):
-        st.caption(f"Question {row['line']} · {plain(row['group'])}")
-        st.text(row["question"], width="stretch")
-        if row["answerable"]:
+        st.caption(f"Question {row.line} · {plain(row.group)}")
+        st.text(row.question, width="stretch")
+        if row.answerable:
             st.caption("Reference answer")
-            st.text(row["answer"] or "none given", width="stretch")
+            st.text(row.answer or "none given", width="stretch")
         else:
-            st.caption("The documents don't answer this; a system that looks things up should abstain.")
+            st.caption("The documents don't answer this, so the assistant should say that it doesn't know.")
 
 
-def card(name: str, reply: dict[str, Any], arms: dict[str, str]) -> None:
+def card(name: str, reply: ScoredReply, arms: dict[str, str]) -> None:
     """One system's reply, why it fell short if it did, and what it took."""
     st.markdown(f"**{plain(name)}**")
     st.caption(ability(name) or plain(arms.get(name, "")))
-    st.text(reply["text"], width="stretch")
-    if reply["abstained"]:
+    st.text(reply.text, width="stretch")
+    if reply.abstained:
         st.badge("abstained", icon=":material/do_not_disturb_on:", color="orange")
-    if reply.get("cause"):
-        st.badge(plain(reply["cause"]), color="red")
-    sure = "" if reply["probability"] is None else f" · answerable with probability {reply['probability']:.0%}"
-    st.caption(f"{reply['seconds']:.1f} s · {reply['tokens']} tokens{sure}")
+    if reply.cause:
+        st.badge(plain(reply.cause), color="red")
+    sure = "" if reply.probability is None else f" · confidence {Confidence.of(reply.probability)}"
+    st.caption(f"{reply.seconds:.1f} s · {reply.tokens} tokens{sure}")
 
 
-def _sources(sources: Sequence[dict[str, Any]]) -> None:
+def _sources(sources: Sequence[Source]) -> None:
     """The passages that the reply was shown, each opening."""
     for number, one in enumerate(sources, 1):
-        with st.expander(f"{number} · {plain(one['heading'])} — {plain(one['document'])}",
+        with st.expander(f"{number} · {plain(one.heading)} — {plain(one.document)}",
                          icon=":material/description:", type="compact"):
-            st.text(one.get("text") or "An older report does not hold the passage's words.", width="stretch")
-            st.caption(f"Characters {one['start']:,} to {one['end']:,}")
+            st.text(one.text or "An older report: the text of this passage is not stored.", width="stretch")
+            st.caption(f"Characters {one.start:,} to {one.end:,}")

@@ -11,7 +11,7 @@ from builder.pipeline.plan import last_plan
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.folder import FINDINGS, PLANNING, Workspace
 from builder.workspace.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
-from builder.workspace.releases import missed, names
+from builder.workspace.releases import read_release, release_names
 from knowledge.files import holder, read_json
 from ui.parts.jobs import fault_of, start, stop
 from ui.parts.session import workspace
@@ -128,7 +128,7 @@ def _ended(progress: Progress, here: Workspace) -> None:
     elif progress.state == "stopped":
         st.warning(f"The last build was stopped {where}. Build again, and it carries on there.",
                    icon=":material/pause_circle:")
-    elif known := names(here):
+    elif known := release_names(here):
         _released(here, known[-1])
     _found(here)
     if progress.state != "finished" and progress.curve:
@@ -138,11 +138,11 @@ def _ended(progress: Progress, here: Workspace) -> None:
 
 def _released(here: Workspace, name: str) -> None:
     """The newest release in a line, and where to look at it."""
-    if lacking := missed(here, name):
-        st.warning(plain(f"{name} is built and missed: {', '.join(gate['name'] for gate in lacking)}."),
+    if failed := read_release(here, name).missed:
+        st.warning(plain(f"{name} is built, but failed: {', '.join(gate.name for gate in failed)}."),
                    icon=":material/warning:")
     else:
-        st.success(plain(f"{name} is built and met its gates."), icon=":material/check:")
+        st.success(plain(f"{name} is built and passed its checks."), icon=":material/check:")
     with st.container(horizontal=True):
         for target, label, icon in AFTERWARDS:
             st.page_link(target, label=label, icon=icon)

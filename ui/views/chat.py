@@ -9,7 +9,7 @@ from builder.answering.assistant import LONGEST_QUESTION, Reply
 from builder.answering.systems import System
 from builder.curation.feedback import Item, Kind
 from builder.workspace.folder import Workspace
-from builder.workspace.releases import names
+from builder.workspace.releases import release_names
 from knowledge.errors import UserError
 from ui.parts.private_first import ask, keep, kept, take_back, unanswered
 from ui.parts.session import Opened, opened, starters, workspace
@@ -56,7 +56,7 @@ def page() -> None:
 
 def _release(here: Workspace) -> str | None:
     """The release that is to answer; None for the live one, or the last build."""
-    known = names(here)
+    known = release_names(here)
     if not known:
         return None
     return st.selectbox("Release", known[::-1], index=None, key="release", placeholder="Whichever is live")

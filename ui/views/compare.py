@@ -10,6 +10,7 @@ from builder.answering.assistant import LONGEST_QUESTION, Reply
 from builder.answering.systems import SYSTEMS, System
 from builder.curation.feedback import Item, items
 from builder.curation.votes import shuffled, tally
+from builder.evaluation.report import Estimate
 from builder.workspace.folder import Workspace
 from ui.parts.charts import systems_chart
 from ui.parts.private_first import ask, keep
@@ -114,10 +115,10 @@ def _chosen(here: Workspace) -> None:
     st.header("Chosen blind so far", anchor=False)
     st.caption(f"{counted(found.choices, 'choice')} on {counted(found.questions, 'question')}; in {found.undecided} "
                "none was better. The line is the 95 % interval, with questions as the unit.")
-    wins = {name: {"wins": {"value": one.value, "low": one.value if one.low is None else one.low,
-                            "high": one.value if one.high is None else one.high, "n": found.questions}}
-            for name, one in found.wins.items()}
-    if chart := systems_chart({"scores": {"wins": {"unit": "share"}}, "systems": wins}, "wins"):
+    wins = {name: Estimate(value=won.value, low=won.value if won.low is None else won.low,
+                           high=won.value if won.high is None else won.high, n=found.questions)
+            for name, won in found.wins.items()}
+    if chart := systems_chart(wins, "share"):
         st.altair_chart(chart, width="stretch")
     for half in found.halves:
         st.text(half.said, width="stretch")

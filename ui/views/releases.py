@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from builder.evaluation.compare_releases import against, answering, began, contents, evaluations, told
+from builder.evaluation.compare_releases import began, compare_with_release, contents, evaluations
 from builder.evaluation.evaluate import PRIMARY
-from builder.report.model import read_report
+from builder.evaluation.report import read_report
 from builder.workspace.folder import Workspace
-from builder.workspace.releases import details, live_name, names, promote, rollback
+from builder.workspace.releases import live_name, promote, read_release, release_names, rollback
 from knowledge.errors import UserError
 from ui.parts.session import CHOSEN, workspace
 from ui.parts.show import fault, plain
@@ -22,17 +22,17 @@ def page() -> None:
     """Draw the releases, newest first, and below them two of them beside each other."""
     here = workspace()
     st.title("Releases")
-    known = names(here)
+    known = release_names(here)
     if not known:
-        st.text("There is no release yet. Each build makes one.")
-        st.page_link("views/build.py", label="Build it", icon=":material/construction:")
+        st.text("There is no release yet. Every build makes one.")
+        st.page_link("views/build.py", label="Build", icon=":material/construction:")
         return
     live = live_name(here)
-    st.caption(f"{live} answers." if live else "Nothing is live, so the newest build answers. Promote one to hold on "
-               "to it while you build on.")
+    st.caption(f"{live} answers." if live else "No release is live; the newest build answers. Promote one to keep "
+               "it while you continue.")
     if wrong := st.session_state.pop("not_done", ""):
         fault(wrong)
-    if live and st.button("Roll back", icon=":material/undo:", help="The release that was live before answers again."):
+    if live and st.button("Roll back", icon=":material/undo:", help="Make the previous release live again."):
         _do(lambda: rollback(here))
     for name in reversed(known):
         _release(here, name, name == live)
@@ -42,33 +42,32 @@ def page() -> None:
 
 def _release(here: Workspace, name: str, live: bool) -> None:
     """One release: its figures, its gates, and what may be done with it."""
-    known = details(here, name)
-    lacking = [gate for gate in known.get("gates", []) if not gate["met"]]
+    release = read_release(here, name)
     judged = name in evaluations(here)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.header(plain(name), anchor=False)
             if live:
                 st.badge("live", icon=":material/check:", color="green")
-            if lacking:
-                st.badge(f"{len(lacking)} missed", icon=":material/warning:", color="orange")
+            if release.missed:
+                st.badge(f"{len(release.missed)} failed", icon=":material/warning:", color="orange")
         st.caption(f"Built {began(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
-        gates = len(known.get("gates", []))
-        with st.expander(f"{gates} gate{'' if gates == 1 else 's'}", icon=":material/rule:", type="compact"):
-            for gate in known.get("gates", []):
-                mark = ":material/check:" if gate["met"] else ":material/warning:"
-                st.markdown(f"{mark} **{plain(gate['name'])}**: {plain(gate['said'])}")
-        with st.expander("What it is made of", icon=":material/package_2:", type="compact"):
+        checks = len(release.gates)
+        with st.expander(f"{checks} check{'' if checks == 1 else 's'}", icon=":material/rule:", type="compact"):
+            for gate in release.gates:
+                mark = ":material/check:" if gate.met else ":material/warning:"
+                st.markdown(f"{mark} **{plain(gate.name)}**: {plain(gate.reason)}")
+        with st.expander("Contents", icon=":material/package_2:", type="compact"):
             st.markdown("\n".join(f"- {PARTS.get(part, part)} `{sha256}`"
                                   for part, sha256 in contents(here, name).items()))
-            st.caption(f"SHA-256 of all of it: {plain(known['sha256'])}")
+            st.caption(f"SHA-256 of everything: {plain(release.sha256)}")
         if judged:
-            st.page_link("views/report.py", label="Its report", icon=":material/bar_chart:",
+            st.page_link("views/report.py", label="Test report", icon=":material/bar_chart:",
                          query_params={CHOSEN: here.folder.name, "of": name})
         if not live:
-            sure = not lacking or st.checkbox("Promote it although it missed a gate", key=f"sure {name}")
+            sure = not release.missed or st.checkbox("Promote it although it failed a check", key=f"sure {name}")
             if st.button("Promote", key=f"promote {name}", disabled=not sure, icon=":material/publish:"):
-                _do(lambda: promote(here, name, bool(lacking)))
+                _do(lambda: promote(here, name, bool(release.missed)))
 
 
 def _figures(here: Workspace, name: str) -> str:
@@ -77,10 +76,9 @@ def _figures(here: Workspace, name: str) -> str:
         report = read_report(evaluations(here)[name], name)
     except UserError as error:
         return plain(str(error))
-    system = answering(report)
-    scores = [f"{score} {one['value']:.2f}" for score in PRIMARY
-              if (one := report["systems"][system].get(score)) and one["value"] is not None]
-    return plain(f"{system}: {', '.join(scores)} on {report['questions']} questions")
+    scores = [f"{score} {value:.2f}" for score in PRIMARY
+              if (value := report.estimate(report.best, score).value) is not None]
+    return plain(f"{report.best}: {', '.join(scores)} on {report.questions} test questions")
 
 
 def _between(here: Workspace, known: list[str]) -> None:
@@ -89,12 +87,12 @@ def _between(here: Workspace, known: list[str]) -> None:
     older = st.selectbox("From", known[:-1], index=len(known) - 2, key="older")
     newer = st.selectbox("To", known[known.index(older) + 1:], index=len(known) - 2 - known.index(older), key="newer")
     before, after = contents(here, older), contents(here, newer)
-    said = {part: "only in one" if None in (before.get(part), after.get(part)) else
-            "the same" if before[part] == after[part] else "another" for part in dict.fromkeys((*before, *after))}
+    said = {part: "only in one of them" if None in (before.get(part), after.get(part)) else
+            "the same" if before[part] == after[part] else "changed" for part in dict.fromkeys((*before, *after))}
     st.markdown("\n".join(f"- {PARTS.get(part, part)}: {what}" for part, what in said.items()))
     if {older, newer} <= evaluations(here).keys():
         _judged(here, older, newer)
-    was, now = (details(here, name)["brand"].splitlines() for name in (older, newer))
+    was, now = (read_release(here, name).brand.splitlines() for name in (older, newer))
     changed = "\n".join(difflib.unified_diff(was, now, older, newer, lineterm="", n=1))
     if changed:
         st.code(changed, language=None, wrap_lines=True)
@@ -105,11 +103,11 @@ def _between(here: Workspace, known: list[str]) -> None:
 def _judged(here: Workspace, older: str, newer: str) -> None:
     """What the newer one's answers gained or lost, in a line each, and where all replies are compared."""
     try:
-        reports = [read_report(evaluations(here)[name], name) for name in (older, newer)]
+        compared = compare_with_release(here, read_report(evaluations(here)[newer], newer), older)
     except UserError as error:
         fault(error)
         return
-    st.markdown("\n".join(f"- {plain(line)}" for line in told(against(here, reports[1], older))))
+    st.markdown("\n".join(f"- {plain(line)}" for line in compared.lines()))
     st.page_link("views/report.py", label="Compare their replies", icon=":material/compare_arrows:", query_params={
         CHOSEN: here.folder.name, "part": "Two releases", "before": older, "after": newer})
 

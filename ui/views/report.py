@@ -1,13 +1,12 @@
 """The report page: an evaluation from the verdict down to each single reply, and two of them beside each other."""
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from builder.evaluation.arms import ARMS
 from builder.evaluation.compare_releases import evaluations
-from builder.report.model import read_report
+from builder.evaluation.report import Difference, Estimate, HalfOutcome, Report, Retrieval, ScoreTitle, read_report
 from builder.report.pages import told_apart_line
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
@@ -25,18 +24,18 @@ from ui.parts.jobs import start
 from ui.parts.session import workspace
 from ui.parts.show import fault, plain
 
-HALVES = {"earned": ("earned its place", ":material/check_circle:", "green"),
-          "nothing": ("no gain shown", ":material/remove_circle:", "gray"),
-          "harmed": ("did harm", ":material/cancel:", "red"),
-          "cannot tell": ("cannot tell yet", ":material/help:", "orange")}
+HALVES = {HalfOutcome.EARNED: ("clearly helps", ":material/check_circle:", "green"),
+          HalfOutcome.NOTHING: ("no gain shown", ":material/remove_circle:", "gray"),
+          HalfOutcome.HARMED: ("did harm", ":material/cancel:", "red"),
+          HalfOutcome.CANNOT_TELL: ("not clear yet", ":material/help:", "orange")}
 FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
          "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
-RETRIEVED = {"recall@k": "the share of questions with a right passage among the first k",
-             "mrr": "one over the place of the first right passage, on average; 1 where it is always first",
-             "ndcg@10": "how high the right passages stand among the first ten, 0 to 1",
-             "AUROC": "how well the probability tells questions that the documents answer from others: 1 always, 0.5 "
-                      "as a coin would. Near misses are questions whose own passage was taken out"}
+RETRIEVED = {"recall@k": "share of questions with a right passage among the first k",
+             "mrr": "1 divided by the rank of the first right passage, on average; 1 means that it is always first",
+             "ndcg@10": "how high the right passages rank among the first ten, 0 to 1",
+             "AUROC": "how well the probability separates questions that the documents answer from others: 1 is "
+                      "perfect, 0.5 is a coin toss. Near misses are questions whose own passage was removed"}
 REPLIES, RETRIEVAL, BOTH = "Single replies", "Retrieval", "Two releases"
 PARTS = ("Summary", REPLIES, RETRIEVAL, BOTH)
 
@@ -45,12 +44,12 @@ def page() -> None:
     """Draw the part that is chosen of the evaluation that is chosen, or say what is missing."""
     here = workspace()
     known = evaluations(here)
-    st.title("Which half earned what")
+    st.title("Test report")
     if not known:
-        st.text("There is no evaluation yet. A build ends with one, where there are questions that judge.")
+        st.text("There is no test report yet. A build makes one if there are test questions.")
         with st.container(horizontal=True):
-            st.page_link("views/questions.py", label="Write questions", icon=":material/quiz:")
-            st.page_link("views/build.py", label="Build it", icon=":material/construction:")
+            st.page_link("views/questions.py", label="Write test questions", icon=":material/quiz:")
+            st.page_link("views/build.py", label="Build", icon=":material/construction:")
         return
     part = st.pills("Part of the report", PARTS, default=PARTS[0], required=True, key="part", bind="query-params",
                     label_visibility="collapsed")
@@ -71,7 +70,7 @@ def _one(here: Workspace, part: str, known: dict[str, Path]) -> None:
         name = st.selectbox("Report of", names, key="of", bind="query-params", width=260)
     report = _read(name, known[name])
     if part == RETRIEVAL:
-        _retrieval(report.get("retrieval"))
+        _retrieval(report.retrieval)
     elif part == REPLIES:
         report_replies.draw(report)
     else:
@@ -83,28 +82,28 @@ def _one(here: Workspace, part: str, known: dict[str, Path]) -> None:
         _differences(report)
 
 
-def _read(name: str, path: Path) -> dict[str, Any]:
+def _read(name: str, path: Path) -> Report:
     return _kept(name, str(path), path.stat().st_mtime_ns)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _kept(name: str, path: str, changed: int) -> dict[str, Any]:
+def _kept(name: str, path: str, changed: int) -> Report:
     """A report, read again only when it has changed; nothing that is drawn may change it."""
     return read_report(Path(path), name)
 
 
-def _verdict(report: dict[str, Any]) -> None:
-    first, _, rest = report["verdict"].partition(". ")
+def _verdict(report: Report) -> None:
+    first, _, rest = report.verdict.partition(". ")
     st.header(plain(f"{first}." if rest else first), anchor=False)
     if rest:
         st.text(rest, width="stretch")
-    made = plain(report["made"][:16].replace("T", " "))
-    st.caption(f"{report['questions']} questions in {report['groups']} groups: {report['answerable']} that the "
-               f"documents answer, {report['unanswerable']} that they don't · made {made} · took "
-               f"{report['seconds'] / 60:.1f} minutes", help="Questions about one thing, such as the same passage, are "
-               "a group. They stand or fall together, so the intervals count groups.")
-    for column, (half, found) in zip(st.columns(2), report["halves"].items(), strict=False):
-        words, icon, colour = HALVES.get(found, HALVES["cannot tell"])
+    made = plain(report.made[:16].replace("T", " "))
+    st.caption(f"{report.questions} test questions in {report.groups} groups: {report.answerable} that the documents "
+               f"answer, {report.unanswerable} that they don't · made {made} · took {report.seconds / 60:.1f} minutes",
+               help="Questions about the same thing, for example the same passage, form a group. They tend to succeed "
+               "or fail together, so the intervals count groups.")
+    for column, (half, found) in zip(st.columns(2), report.halves.items(), strict=False):
+        words, icon, colour = HALVES[found]
         with column.container(border=True, gap="xsmall"):
             st.caption(half.capitalize())
             st.header(f":{colour}[{icon} {words}]", anchor=False)
@@ -112,14 +111,14 @@ def _verdict(report: dict[str, Any]) -> None:
 
 def _again(here: Workspace) -> None:
     """Evaluate again with further arms, in a process of its own; the training page shows how far it is."""
-    with st.expander("Ask for more than the four systems", icon=":material/science:"):
-        chosen = st.multiselect("Further rows of the table", [arm.name for arm in ARMS], key="arms",
-                                placeholder="Baselines, oracles and attacks")
+    with st.expander("Run extra tests", icon=":material/science:"):
+        chosen = st.multiselect("More systems to compare", [arm.name for arm in ARMS], key="arms",
+                                placeholder="Baselines, upper limits and attacks")
         for arm in ARMS:
             if arm.name in chosen:
                 st.caption(f"{arm.name}: {plain(arm.meaning)}")
-        wordings = st.checkbox("Ask each question in all its wordings", key="wordings")
-        samples = st.number_input("Draw so many replies more to each question", 0, 10, 0, key="samples")
+        wordings = st.checkbox("Also ask each question in its other wordings", key="wordings")
+        samples = st.number_input("Extra replies per question", 0, 10, 0, key="samples")
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:"):
             more = [part for name in chosen for part in ("--arm", name)]
             more += ["--paraphrases"] * wordings + (["--samples", str(samples)] if samples else [])
@@ -135,112 +134,106 @@ def _downloads(folder: Path | None) -> None:
                                    icon=":material/download:", on_click="ignore")
 
 
-def _charts(report: dict[str, Any]) -> None:
+def _charts(report: Report) -> None:
     """A dot with its interval for each system, for the scores that matter most."""
-    names = [name for name in CHARTED if name in report["scores"]]
+    names = [name for name in CHARTED if name in report.scores]
     for column, name in zip(st.columns(max(1, len(names))), names, strict=False):
-        score = report["scores"][name]
+        score = report.scores[name]
         with column:
-            st.header(plain(score["title"]), anchor=False)
+            st.header(plain(score.title), anchor=False)
             st.caption(plain(_meaning(score)))
-            chart = systems_chart(report, name)
+            chart = systems_chart({system: report.estimate(system, name) for system in report.systems}, score.unit)
             if chart is None:
-                st.caption("Nothing in this evaluation could be scored for it.")
+                st.caption("Not scored in this test.")
             else:
                 st.altair_chart(chart, width="stretch")
-    st.caption("A dot is the mean over the questions; the line through it is the 95% interval.")
+    st.caption("The dot is the mean over the questions; the line is the 95% interval.")
 
 
-def _retrieval(found: dict[str, Any] | None) -> None:
+def _retrieval(found: Retrieval | None) -> None:
     """What the index finds by itself, how far its probability can be trusted, and what it missed."""
-    st.header("What retrieval finds", anchor=False)
+    st.header("Retrieval alone", anchor=False)
     if not found:
-        st.caption("This evaluation did not judge retrieval by itself: there was no index, or no question names its "
-                   "passage.")
+        st.caption("Retrieval was not tested alone: there was no index, or no test question names its passage.")
         return
-    limits = found["answerability"]
-    scores = {name: one for name, one in found.items()
-              if isinstance(one, dict) and {"value", "low", "high", "n"} <= one.keys()}
-    scores |= {f"AUROC, {name.replace('_', ' ')}": limits[name] for name in ("elsewhere", "unanswerable", "near_misses")
-               if limits[name]}
-    st.dataframe([{"score": name, "value": f"{one['value']:.3f}", "95% interval": "–" if one["low"] is None else
-                   f"{one['low']:.3f} to {one['high']:.3f}", "n": one["n"]} for name, one in scores.items()],
+    limits = found.answerability
+    kinds = {"elsewhere": limits.elsewhere, "unanswerable": limits.unanswerable, "near misses": limits.near_misses}
+    scores = found.scores | {f"AUROC, {kind}": auroc for kind, auroc in kinds.items() if auroc}
+    st.dataframe([{"score": name, "value": f"{one.value:.3f}", "95% interval": "–" if one.low is None else
+                   f"{one.low:.3f} to {one.high:.3f}", "n": one.n} for name, one in scores.items()],
                  hide_index=True, width="stretch")
     with st.expander("What each score means", icon=":material/help:", type="compact"):
         st.markdown("\n".join(f"- {name}: {meaning}" for name, meaning in RETRIEVED.items()))
-    pictures = {"Can the probability be trusted?": reliability_chart(limits["reliability"]),
-                "What is gained by answering less?": coverage_chart(limits["coverage"])}
+    pictures = {"Can you trust the probability?": reliability_chart(limits.reliability),
+                "What do you gain by answering fewer questions?": coverage_chart(limits.coverage)}
     for column, (title, chart) in zip(st.columns(2), pictures.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")
             st.altair_chart(chart, width="stretch")
-    if found["misses"]:
-        with st.expander(f"{len(found['misses'])} questions whose passage was not among those found"):
-            for miss in found["misses"]:
-                st.markdown(f"**{plain(miss['question'])}**")
-                st.text("wanted: " + "; ".join(miss["right"]) + "\ncame: " + "; ".join(miss["came"]), width="stretch")
+    if found.misses:
+        with st.expander(f"{len(found.misses)} questions whose passage was not found"):
+            for miss in found.misses:
+                st.markdown(f"**{plain(miss.question)}**")
+                st.text("right: " + "; ".join(miss.right) + "\nfound: " + "; ".join(miss.came), width="stretch")
 
 
-def _meaning(score: dict[str, Any]) -> str:
+def _meaning(score: ScoreTitle) -> str:
     """What a score means, and which way is better."""
-    better = {"higher": " Higher is better.", "lower": " Lower is better."}.get(score["better"], "")
-    return f"{score['explanation'].rstrip('.')}.{better}"
+    better = {"higher": " Higher is better.", "lower": " Lower is better."}.get(score.better, "")
+    return f"{score.explanation.rstrip('.')}.{better}"
 
 
-def _table(report: dict[str, Any]) -> None:
+def _table(report: Report) -> None:
     st.header("All scores", anchor=False)
     rows = []
-    for name, score in report["scores"].items():
-        cells = {system: _cell(values.get(name), score["unit"]) for system, values in report["systems"].items()}
-        rows.append({"score": score["title"], **cells})
+    for name, score in report.scores.items():
+        cells = {system: _cell(report.estimate(system, name), score.unit) for system in report.systems}
+        rows.append({"score": score.title, **cells})
     _grid(rows)
-    st.caption("In brackets: the 95% interval. A dash: not scored, which is not zero.")
+    st.caption("In brackets: the 95% interval. A dash means not scored, which is not zero.")
     if said := told_apart_line(report):
         st.caption(plain(said))
     with st.expander("What each score means", icon=":material/help:", type="compact"):
-        for score in report["scores"].values():
-            st.text(f"{score['title']}: {_meaning(score)}", width="stretch")
+        for score in report.scores.values():
+            st.text(f"{score.title}: {_meaning(score)}", width="stretch")
 
 
-def _grid(rows: list[dict[str, Any]]) -> None:
+def _grid(rows: list[dict[str, str]]) -> None:
     """A table whose first column stays while the rest is scrolled; its cells are data, never Markdown."""
     st.dataframe(rows, hide_index=True, width="stretch", height="content",
                  column_config={next(iter(rows[0]), ""): st.column_config.TextColumn(pinned=True)})
 
 
-def _cell(estimate: dict[str, Any] | None, unit: str) -> str:
-    if not estimate or estimate["value"] is None:
-        return "–"
-    value = written(estimate["value"], unit)
-    if estimate.get("low") is None:
+def _cell(estimate: Estimate, unit: str) -> str:
+    value = written(estimate.value, unit)
+    if estimate.low is None:
         return value
-    return f"{value}  ({written(estimate['low'], unit)} to {written(estimate['high'], unit)})"
+    return f"{value}  ({written(estimate.low, unit)} to {written(estimate.high, unit)})"
 
 
-def _differences(report: dict[str, Any]) -> None:
+def _differences(report: Report) -> None:
     """One score's differences around zero, and the same in figures."""
-    found = report["differences"]
-    scores = sorted({one["score"] for one in found}, key=lambda name: (not _primary(found, name), name))
+    found = report.differences
+    scores = sorted({pair.score for pair in found}, key=lambda name: (not _primary(found, name), name))
     if not scores:
         return
     st.header("What differs", anchor=False)
     name = st.pills("Score", scores, default=scores[0], required=True,
-                    format_func=lambda key: plain(report["scores"][key]["title"]))
-    chosen = [one for one in found if one["score"] == name]
-    unit = report["scores"][name]["unit"]
+                    format_func=lambda key: plain(report.scores[key].title))
+    chosen, unit = [pair for pair in found if pair.score == name], report.scores[name].unit
     st.altair_chart(differences_chart(chosen, unit), width="stretch")
     st.caption(":green-badge[better] :red-badge[worse] :gray-badge[no difference shown] The line is the 95% interval.")
-    _grid([{"difference": label(one), "value": change(one["value"], unit),
-            "95% interval": f"{change(one['low'], unit)} to {change(one['high'], unit)}",
-            "p, adjusted": "–" if one["adjusted"] is None else f"{one['adjusted']:.3f}",
-            "smallest detectable": change(one["detectable"], unit).lstrip("+"), "verdict": one["verdict"],
-            "counts for the verdict": "yes" if one["primary"] else "no"} for one in chosen])
-    st.caption(f"{'Percentage points' if unit == 'share' else unit.capitalize()}. The adjusted p allows for the number "
-               "of comparisons; a difference below the smallest detectable would often go unseen.")
+    _grid([{"difference": label(pair), "value": change(pair.value, unit),
+            "95% interval": f"{change(pair.low, unit)} to {change(pair.high, unit)}",
+            "p, adjusted": f"{pair.adjusted:.3f}", "smallest detectable": change(pair.detectable, unit).lstrip("+"),
+            "verdict": pair.verdict.value, "counts for the verdict": "yes" if pair.primary else "no"}
+           for pair in chosen])
+    st.caption(f"{'Percentage points' if unit == 'share' else unit.capitalize()}. The adjusted p takes the number "
+               "of comparisons into account. A difference below the smallest detectable one often goes unseen.")
 
 
-def _primary(differences: list[dict[str, Any]], score: str) -> bool:
-    return any(one["primary"] for one in differences if one["score"] == score)
+def _primary(differences: list[Difference], score: str) -> bool:
+    return any(pair.primary for pair in differences if pair.score == score)
 
 
 page()

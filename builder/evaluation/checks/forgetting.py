@@ -4,13 +4,14 @@ import json
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+from builder.evaluation.report import Forgetting, ForgettingItem, ForgettingPart
 from builder.model.engine import Decoding, Engine, at_once
-from builder.scoring.statistics import compared, difference_told
+from builder.scoring.statistics import Outcome, compare
 from builder.scoring.text import places
 from knowledge.files import Tick, silent
 
@@ -64,90 +65,86 @@ def general_texts() -> list[str]:
 
 
 def forgetting(engine: Engine, log_probabilities: Sequence[tuple[float, float]], margins: Margins | None = None,
-               tick: Tick = silent) -> dict[str, Any]:
-    """What the adapter lost of the base model's general ability, ready for JSON.
+               tick: Tick = silent) -> Forgetting:
+    """What the adapter lost of the base model's general ability.
 
     `engine` has the adapter; requests go to it without the brand's words, greedily, all without the adapter first.
     `log_probabilities` are those of `general_texts` in nats per token (before, after), as
     `builder.model.transformers_engine.mean_log_probabilities` gives them. For each part the paired difference with
-    its 95 % interval over items is held against its margin, as in non-inferiority trials (Piaggio et al. 2012,
-    CONSORT, JAMA 308: 2594): "kept" when the interval's lower end is above -margin; "forgot" when the difference is
-    below -margin and the interval's upper end below 0; else "cannot tell". The build forgot when one part did, and
-    only then is its gate not met; it kept when all parts did.
+    its 95 % interval over items is held against its margin by the rule of `statistics.compare`. The build forgot when
+    one part did, and only then is its gate not met; it kept when all parts did.
     """
     start = time.perf_counter()
     limits = asdict(margins or Margins())
     asked = requests()
     befores = _replies(engine, asked, False, tick)
     afters = _replies(engine, asked, True, tick)
-    items: list[dict[str, Any]] = [
-        {"part": request.part, "id": request.id, "request": request.text, "before": before, "after": after,
-         "right_before": request.right(before), "right_after": request.right(after)}
-        for request, before, after in zip(asked, befores, afters, strict=True)]
-    texts: list[dict[str, Any]] = [
-        {"part": "text", "id": row["id"], "field": row["field"], "before": before, "after": after}
-        for row, (before, after) in zip(_rows("texts"), log_probabilities, strict=True)]
-    parts = {part: _answered([item for item in items if item["part"] == part], limits[part])
+    items = [ForgettingItem(part=request.part, id=request.id, request=request.text, before=before, after=after,
+                            right_before=request.right(before), right_after=request.right(after))
+             for request, before, after in zip(asked, befores, afters, strict=True)]
+    texts = [ForgettingItem(part="text", id=row["id"], field=row["field"], before=before, after=after)
+             for row, (before, after) in zip(_rows("texts"), log_probabilities, strict=True)]
+    parts = {part: _requests_part([item for item in items if item.part == part], limits[part])
              for part in ("instructions", "formats")}
-    parts["text"] = _read(texts, limits["text"])
-    outcomes = {part["outcome"] for part in parts.values()}
-    outcome = next((worst for worst in ("forgot", "cannot tell") if worst in outcomes), "kept")
-    return {"outcome": outcome, "met": outcome != "forgot", "parts": parts, "items": [*items, *texts],
-            "seconds": time.perf_counter() - start}
+    parts["text"] = _text_part(log_probabilities, [item.id for item in texts], limits["text"])
+    outcomes = {part.outcome for part in parts.values()}
+    outcome = next((worst for worst in (Outcome.FORGOT, Outcome.CANNOT_TELL) if worst in outcomes), Outcome.KEPT)
+    return Forgetting(outcome=outcome, met=outcome != Outcome.FORGOT, parts=parts, items=[*items, *texts],
+                      seconds=time.perf_counter() - start)
 
 
-def _answered(items: Sequence[dict[str, Any]], margin: float) -> dict[str, Any]:
+def _requests_part(items: Sequence[ForgettingItem], margin: float) -> ForgettingPart:
     """One part of requests: the shares that are right, and how many were lost and gained."""
-    before, after = ([float(item[key]) for item in items] for key in ("right_before", "right_after"))
-    return {**compared(before, after, [item["id"] for item in items], margin), "unit": "share",
-            "lost": sum(item["right_before"] and not item["right_after"] for item in items),
-            "gained": sum(item["right_after"] and not item["right_before"] for item in items)}
+    before, after = [bool(item.right_before) for item in items], [bool(item.right_after) for item in items]
+    found = compare([float(right) for right in before], [float(right) for right in after],
+                    [item.id for item in items], margin)
+    pairs = list(zip(before, after, strict=True))
+    return ForgettingPart(**asdict(found), unit="share", lost=pairs.count((True, False)),
+                          gained=pairs.count((False, True)))
 
 
-def _read(texts: Sequence[dict[str, Any]], margin: float) -> dict[str, Any]:
-    """The general text: mean log-probabilities over passages, and the perplexities that they come to."""
-    part = compared([text["before"] for text in texts], [text["after"] for text in texts],
-                    [text["id"] for text in texts], margin)
-    return {**part, "unit": "nats per token", "perplexity_before": math.exp(-part["before"]),
-            "perplexity_after": math.exp(-part["after"])}
+def _text_part(log_probabilities: Sequence[tuple[float, float]], ids: Sequence[str], margin: float) -> ForgettingPart:
+    """The general text: mean log-probabilities over passages, and their perplexities."""
+    before, after = zip(*log_probabilities, strict=True)
+    found = compare(before, after, ids, margin)
+    return ForgettingPart(**asdict(found), unit="nats per token", perplexity_before=math.exp(-found.before),
+                          perplexity_after=math.exp(-found.after))
 
 
-def advice(result: dict[str, Any]) -> str:
+def advice(result: Forgetting) -> str:
     """The result of `forgetting` in plain words, and where the adapter forgot, what to try in brand.yaml and why."""
-    parts = result["parts"]
-    by_outcome = {outcome: [name for name in TITLES if parts[name]["outcome"] == outcome]
-                  for outcome in ("forgot", "cannot tell")}
-    if result["outcome"] == "kept":
-        return f"Fine-tuning kept the base model's general ability: {_all_told(parts, list(TITLES))}."
-    if result["outcome"] == "cannot tell":
-        unseen = ", ".join(f"{parts[name]['detectable']:.2f} in {TITLES[name].lower()}"
-                           for name in by_outcome["cannot tell"])
-        return (f"Whether fine-tuning forgot more than the margin cannot be told: "
-                f"{_all_told(parts, by_outcome['cannot tell'])}. Losses smaller than these would often go unseen: "
-                f"{unseen}.")
-    tries = []
-    if {"instructions", "formats"} & set(by_outcome["forgot"]):
-        tries.append("raise training.replay, whose rows are general requests in the base model's own words, since "
-                     "requests that have nothing to do with the brand are no longer met")
-    if "text" in by_outcome["forgot"]:
-        rise = parts["text"]["perplexity_after"] / parts["text"]["perplexity_before"] - 1
-        tries.append(f"lower training.learning_rate, since the perplexity of general text rose by {rise:.0%}: the "
-                     "weights moved far")
-    tries.append("fewer training.epochs, more training.frozen_layers or a lower training.rank, which leave the "
-                 "adapter less room")
-    return (f"Fine-tuning forgot more than the margin: {_all_told(parts, by_outcome['forgot'])}. "
+    def parts(outcome: Outcome) -> dict[str, ForgettingPart]:
+        return {name: part for name in TITLES if (part := result.parts[name]).outcome == outcome}
+
+    if result.outcome == Outcome.KEPT:
+        return f"Fine-tuning kept the base model's general ability: {_all_figures(result.parts)}."
+    if result.outcome == Outcome.CANNOT_TELL:
+        unclear = parts(Outcome.CANNOT_TELL)
+        unseen = ", ".join(f"{part.detectable:.2f} in {TITLES[name].lower()}" for name, part in unclear.items())
+        return (f"It is not clear whether fine-tuning lost more general ability than the margin allows: "
+                f"{_all_figures(unclear)}. Smaller losses than these would often go unseen: {unseen}.")
+    forgot, tries = parts(Outcome.FORGOT), []
+    if {"instructions", "formats"} & forgot.keys():
+        tries.append("raise training.replay, which adds general requests to the training, because requests that have "
+                     "nothing to do with the brand now fail")
+    if text := forgot.get("text"):
+        rise = (text.perplexity_after or 1) / (text.perplexity_before or 1) - 1
+        tries.append(f"lower training.learning_rate, because the perplexity of general text rose by {rise:.0%}")
+    tries.append("use fewer training.epochs, more training.frozen_layers or a lower training.rank, which change the "
+                 "model less")
+    return (f"Fine-tuning lost more general ability than the margin allows: {_all_figures(forgot)}. "
             f"Try in brand.yaml, one at a time: {'; then '.join(tries)}.")
 
 
-def _all_told(parts: dict[str, dict[str, Any]], names: Sequence[str]) -> str:
-    return "; ".join(f"{TITLES[name].lower()} {_told(parts[name])}" for name in names)
+def _all_figures(parts: Mapping[str, ForgettingPart]) -> str:
+    return "; ".join(f"{TITLES[name].lower()} {_figures(part)}" for name, part in parts.items())
 
 
-def _told(part: dict[str, Any]) -> str:
-    changed = f"{part['lost']} lost and {part['gained']} gained of {part['n']}, " if "lost" in part else ""
-    unit = "" if part["unit"] == "share" else f" {part['unit']}"
-    return (f"{part['before']:.2f} before and {part['after']:.2f} after{unit} ({changed}"
-            f"{difference_told(part)})")
+def _figures(part: ForgettingPart) -> str:
+    changed = "" if part.lost is None else f"{part.lost} lost and {part.gained} gained of {part.n}, "
+    unit = "" if part.unit == "share" else f" {part.unit}"
+    return (f"{part.before:.2f} before and {part.after:.2f} after{unit} ({changed}difference {part.difference:+.2f}, "
+            f"95 % interval {part.low:+.2f} to {part.high:+.2f}, margin {part.margin:.2f})")
 
 
 def _replies(engine: Engine, asked: Sequence[Request], tuned: bool, tick: Tick) -> list[str]:

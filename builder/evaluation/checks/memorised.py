@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
 
 from builder.answering.assistant import Assistant
 from builder.answering.support import support
+from builder.evaluation.report import Estimate, Memorised, StatedFact
 from builder.model.engine import Decoding, at_once
 from builder.model.prompt import Message, render
 from builder.scoring.grounded import claims
@@ -54,15 +54,15 @@ def facts(text: str) -> list[str]:
 
 
 def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, before: Index | None = None,
-              tolerated: float = 0.0, tick: Tick = silent) -> dict[str, Any]:
+              tolerated: float = 0.0, tick: Tick = silent) -> Memorised:
     """Ask the tuned model, without passages, for facts that stand in the documents, and list what it states.
 
     `before` is the index that the adapter was trained with, where `index` is a newer one: what its passages said and
     the documents no longer say is `stale`, asked for first and listed first. The questions are those of trained
     examples whose reply rests on a passage, and passages' sentences to complete. A fact is stated from the weights
     when the reply holds it, and neither the prompt, nor the brand's own phrases, nor the untuned model's reply to the
-    same prompt does. Ready for JSON: how much was `asked`, the number of different `facts`, the `stated` ones, their
-    `share` with its 95 % interval by passage, `met` where it is at most `tolerated`, and a `sentence` for the user.
+    same prompt does: how much was `asked`, the number of different `facts`, the `stated` ones, their `share` with its
+    95 % interval by passage, `met` where it is at most `tolerated`, and a `sentence` for the user.
     UserError without an adapter.
     """
     if not assistant.adapted:
@@ -74,21 +74,21 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
     told = [(probe, reply, _held(probe.facts, reply)) for probe, reply in zip(probes, tuned, strict=True)]
     told = [one for one in told if one[2]]
     untuned = _replies(assistant, [probe for probe, *_ in told], False, tick)
-    stated: dict[tuple[str, str, str], dict[str, Any]] = {}
+    stated: dict[tuple[str, str, str], StatedFact] = {}
     for (probe, reply, held), other in zip(told, untuned, strict=True):
         for fact in held:
             if not places(fact, other):
-                stated.setdefault(_key(probe, fact), {
-                    "question": probe.question, "fact": fact, "document": probe.passage.document,
-                    "heading": probe.passage.heading, "reply": reply, "stale": _gone(fact, probe.passage, current),
-                    "from": probe.origin})
+                stated.setdefault(_key(probe, fact), StatedFact(
+                    question=probe.question, fact=fact, document=probe.passage.document,
+                    heading=probe.passage.heading, reply=reply, stale=_gone(fact, probe.passage, current),
+                    origin=probe.origin))
     asked = sorted({_key(probe, fact) for probe in probes for fact in probe.facts})
     share = interval([float(key in stated) for key in asked], ["\n".join(key[:2]) for key in asked], share=True)
-    listed = sorted(stated.values(), key=lambda one: not one["stale"])
-    return {"asked": len(probes), "facts": len(asked), "stated": listed,
-            "share": asdict(share) if share else None, "tolerated": tolerated,
-            "met": share is None or share.value <= tolerated, "sentence": _sentence(listed, len(asked)),
-            "seconds": time.perf_counter() - start}
+    listed = sorted(stated.values(), key=lambda fact: not fact.stale)
+    return Memorised(asked=len(probes), facts=len(asked), stated=listed, tolerated=tolerated,
+                     share=Estimate(**asdict(share), n=len(asked)) if share else None,
+                     met=share is None or share.value <= tolerated, sentence=_sentence(listed, len(asked)),
+                     seconds=time.perf_counter() - start)
 
 
 def _probes(assistant: Assistant, examples: Sequence[Example], trained: Index,
@@ -169,13 +169,13 @@ def _gone(fact: str, passage: Passage, current: Mapping[tuple[str, ...], str]) -
     return not places(fact, next((current[key] for key in keys if key in current), ""))
 
 
-def _sentence(stated: Sequence[dict[str, Any]], asked: int) -> str:
+def _sentence(stated: Sequence[StatedFact], asked: int) -> str:
     """What was found, and what to do about it."""
     if not stated:
-        return f"none of {asked} facts asked for without the documents was stated from the weights"
-    stale = sum(one["stale"] for one in stated)
-    lines = sorted({int(one["from"].split()[-1]) for one in stated if one["from"] != "passage"})
-    told = f"{len(stated)} of {asked} facts are stated from the weights"
-    told += f", {stale} of them no longer in the documents" if stale else ""
-    where = f"move them out of the replies in examples.jsonl, line {', '.join(map(str, lines))}, or " if lines else ""
-    return f"{told}, such as “{stated[0]['fact']}”; {where}lower training.epochs in brand.yaml, and train again"
+        return f"without documents, the tuned model stated none of {asked} facts"
+    stale = sum(fact.stale for fact in stated)
+    lines = sorted({int(fact.origin.split()[-1]) for fact in stated if fact.origin != "passage"})
+    found = f"without documents, the tuned model stated {len(stated)} of {asked} facts"
+    found += f" ({stale} of them no longer in the documents)" if stale else ""
+    where = f"take them out of the replies in examples.jsonl, line {', '.join(map(str, lines))}, or " if lines else ""
+    return f"{found}, such as “{stated[0].fact}”; {where}lower training.epochs in brand.yaml, then train again"

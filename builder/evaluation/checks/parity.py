@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from builder.evaluation.report import Parity, ParityCheck, Tolerance, WorstPlace
 from builder.model.base import Base
 from builder.model.engine import Traced
 from builder.model.export import write_merged
@@ -29,18 +30,6 @@ GENERAL = ("What is the capital of France?", "Write one sentence about the sea."
 """Asked without the brand, as people ask whom they test."""
 TOKENS = 32
 """Of each reply; every one is a comparison."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far the two may lie apart, in nats of a token's log-probability."""
-
-    mean: float
-    """Of the absolute differences over all tokens."""
-    largest: float
-    """Of any one token's."""
-    tie: float | None
-    """How much likelier the reference may find another token than the one said; None where it may choose another."""
 
 
 EXACT = Tolerance(mean=0.003, largest=0.05, tie=0.05)
@@ -107,11 +96,11 @@ def fixed_prompts(brand: Brand, examples: Sequence[Example], retriever: Retrieve
 
 
 def parity(base_f16: Base, base_served: Base, adapter: Path, prompts: Sequence[Sequence[Message]],
-           context: int = 2048, scratch: Path | None = None, engine: str = "llama.cpp") -> dict[str, Any]:
+           context: int = 2048, scratch: Path | None = None, engine: str = "llama.cpp") -> Parity:
     """Whether the engine says with what it serves of `adapter` what transformers and PEFT say with what was trained.
 
     It replies to every prompt greedily; the reference, teacher-forced over the same tokens, tells each one's
-    log-probability and what it would have said. Ready for JSON: `met`; one `sentence` for the user; the `checks`, each
+    log-probability and what it would have said: `met`; one `sentence` for the user; the `checks`, each
     with its figures, its tolerance and the evidence of its worst place; the `effect` of the adapter, the mean absolute
     change of a log-probability by it, without which nothing could be seen; `own_template`, whether llama.cpp makes the
     same prompts of the template and vocabulary inside the GGUF file, as whoever is given that file will. Where whole
@@ -136,12 +125,13 @@ def _arms(base_f16: Base, base_served: Base, adapter: Path, place: Path, engine:
 
 
 def _parity(arms: Sequence[_Arm], adapter: Path, prompts: Sequence[Sequence[Message]],
-            context: int) -> dict[str, Any]:
+            context: int) -> Parity:
     start = time.perf_counter()
     base_f16 = arms[0].base
     trained = _trained_prompts(base_f16, prompts)
     replayed, own = zip(*(_replay(arm, adapter, prompts, context) for arm in arms), strict=True)
-    result: dict[str, Any] = {"prompts": len(prompts), "own_template": all(own), "checks": [], "effect": None}
+    checks: list[ParityCheck] = []
+    effect = None
     faults = [_unlike_prompt(trained, traces, arm) for traces, arm in zip(replayed, arms, strict=True)]
     fault = next(filter(None, faults), "")
     if not fault:
@@ -150,13 +140,14 @@ def _parity(arms: Sequence[_Arm], adapter: Path, prompts: Sequence[Sequence[Mess
         model = load_adapter(load_base(base_f16), adapter)  # only now, so that no two models are held at once
         compared = [_compare(model, traces, arm.tuned) for arm, traces in zip(arms, replayed, strict=True)]
         untuned = _compare(model, replayed[0], False)
-        result["effect"] = fmean(abs(one.reference - other.reference)
-                                 for one, other in zip(compared[0], untuned, strict=True))
-        result["checks"] = [_check(arm, places, prompts) for arm, places in zip(arms, compared, strict=True)]
-        fault = _fault(result["checks"], base_f16, adapter, arms[0].engine)
-    count = sum(check["tokens"] for check in result["checks"])
-    said = f"what is served is what was trained: {count} tokens of {len(prompts)} prompts agree within the tolerances"
-    return {"met": not fault, "sentence": fault or said, **result, "seconds": time.perf_counter() - start}
+        effect = fmean(abs(one.reference - other.reference)
+                       for one, other in zip(compared[0], untuned, strict=True))
+        checks = [_check(arm, places, prompts) for arm, places in zip(arms, compared, strict=True)]
+        fault = _fault(checks, base_f16, adapter, arms[0].engine)
+    count = sum(check.tokens for check in checks)
+    agrees = f"the served model is the trained one: {count} tokens of {len(prompts)} prompts agree"
+    return Parity(met=not fault, sentence=fault or agrees, prompts=len(prompts), own_template=all(own), checks=checks,
+                  effect=effect, seconds=time.perf_counter() - start)
 
 
 def _replay(arm: _Arm, adapter: Path, prompts: Sequence[Sequence[Message]], context: int) -> tuple[list[Traced], bool]:
@@ -206,41 +197,39 @@ def _compare(model: Any, traces: Sequence[Traced], tuned: bool) -> list[_Place]:
     return places
 
 
-def _check(arm: _Arm, places: Sequence[_Place], prompts: Sequence[Sequence[Message]]) -> dict[str, Any]:
+def _check(arm: _Arm, places: Sequence[_Place], prompts: Sequence[Sequence[Message]]) -> ParityCheck:
     """An arm's figures, whether they lie within its tolerance, and the evidence of its worst place."""
     tokenizer, allowed = Tokenizer.from_file(str(arm.base.tokenizer)), arm.tolerance
     mean, largest = fmean(place.apart for place in places), max(place.apart for place in places)
     gap = max(place.gap for place in places)
     worst = max(places, key=lambda place: max(place.apart, place.gap if allowed.tie else 0))
     before = [place.token for place in places if place.prompt == worst.prompt and place.position < worst.position]
-    return {
-        "precision": arm.precision, "adapter": "on" if arm.tuned else "off", "tokens": len(places), "mean": mean,
-        "largest": largest, "same": fmean(place.token == place.likeliest for place in places), "gap": gap,
-        "tolerance": asdict(allowed),
-        "met": mean <= allowed.mean and largest <= allowed.largest and (allowed.tie is None or gap <= allowed.tie),
-        "worst": {"prompt": prompts[worst.prompt][-1]["content"], "number": worst.prompt + 1,
-                  "token": worst.position + 1, "after": tokenizer.decode(before),
-                  "served": tokenizer.decode([worst.token]), "served_log_probability": worst.served,
-                  "reference": tokenizer.decode([worst.likeliest]), "reference_log_probability": worst.reference}}
+    return ParityCheck(
+        precision=arm.precision, adapter="on" if arm.tuned else "off", tokens=len(places), mean=mean, largest=largest,
+        same=fmean(place.token == place.likeliest for place in places), gap=gap, tolerance=allowed,
+        met=mean <= allowed.mean and largest <= allowed.largest and (allowed.tie is None or gap <= allowed.tie),
+        worst=WorstPlace(prompt=prompts[worst.prompt][-1]["content"], number=worst.prompt + 1, token=worst.position + 1,
+                         after=tokenizer.decode(before), served=tokenizer.decode([worst.token]),
+                         served_log_probability=worst.served, reference=tokenizer.decode([worst.likeliest]),
+                         reference_log_probability=worst.reference))
 
 
-def _fault(checks: Sequence[dict[str, Any]], base: Base, adapter: Path, engine: str) -> str:
+def _fault(checks: Sequence[ParityCheck], base: Base, adapter: Path, engine: str) -> str:
     """The first thing that isn't as it was trained, with what to do about it; empty where all is."""
-    for check in sorted(checks, key=lambda check: (check["precision"] != "f16", check["adapter"] == "on")):
-        if check["met"]:
+    for check in sorted(checks, key=lambda check: (check.precision != "f16", check.adapter == "on")):
+        if check.met:
             continue
-        worst = check["worst"]
-        where = (f"its log-probabilities lie {check['mean']:.3f} apart on average and {check['largest']:.2f} at most, "
-                 f"in the reply to prompt {worst['number']} at token {worst['token']}")
-        if check["precision"] == "bf16":
-            return f"brand.yaml: model.engine: openvino makes another model in bf16: {where}; set it to llama.cpp"
-        if check["precision"] != "f16":
-            return f"brand.yaml: model.precision: q8_0 makes another model: {where}; set it to f16"
-        if check["adapter"] == "off":
-            return (f"{base.folder}: {engine} doesn't say what the base model says: {where}; delete this folder and "
+        where = (f"its log-probabilities differ by {check.mean:.3f} on average and {check.largest:.2f} at most, "
+                 f"in the reply to prompt {check.worst.number} at token {check.worst.token}")
+        if check.precision == "bf16":
+            return f"brand.yaml: model.engine: openvino changes the model in bf16: {where}; set it to llama.cpp"
+        if check.precision != "f16":
+            return f"brand.yaml: model.precision: q8_0 changes the model: {where}; set it to f16"
+        if check.adapter == "off":
+            return (f"{base.folder}: {engine} answers differently from the base model: {where}; delete this folder and "
                     "build again, or set model.engine to transformers in brand.yaml")
         lora = "adapter_model.safetensors" if engine == "openvino" else "adapter.gguf"
         served = "tuned.gguf" if (adapter / "tuned.gguf").is_file() else lora
-        return (f"{adapter / served}: isn't what was trained: {where}; delete its folder and build again, or set "
-                "model.engine to transformers in brand.yaml")
+        return (f"{adapter / served}: differs from what was trained: {where}; delete its folder and build again, "
+                "or set model.engine to transformers in brand.yaml")
     return ""

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from builder.evaluation.judge import SCORES
+from builder.evaluation.report import Report, Row
 from builder.workspace.examples import Question
 from knowledge.files import hash_bytes
-
-Report = dict[str, Any]
 
 
 def samples(questions: Sequence[Question]) -> str:
@@ -36,41 +35,41 @@ def log(report: Report, questions: Sequence[Question], system: str) -> str:
     Each score's mean is clustered as ours is; an unscored reply has no score of that name.
     """
     asked = {question.line: question for question in questions}
-    name, made, model = f"{report['name']}: {system}", report["made"], f"twofold/{system}"
+    name, made, model = f"{report.name}: {system}", report.made, f"twofold/{system}"
     identity = hash_bytes(made, name)[:22]
-    scored = {score: one for score, one in report["systems"][system].items() if one.get("n")}
+    scored = {score: one for score, one in report.systems[system].items() if one.n}
     return json.dumps({
         "version": 2, "status": "success",
         "eval": {"created": made, "eval_id": identity, "task_id": identity, "run_id": hash_bytes(made)[:22],
                  "task": name, "task_version": 0, "model": model,
-                 "dataset": {"name": "questions.jsonl", "samples": len(report["rows"]),
-                             "sample_ids": [f"line {row['line']}" for row in report["rows"]]}, "config": {}},
+                 "dataset": {"name": "questions.jsonl", "samples": len(report.rows),
+                             "sample_ids": [f"line {row.line}" for row in report.rows]}, "config": {}},
         "plan": {"name": "plan", "steps": [], "config": {}},
-        "results": {"total_samples": len(report["rows"]), "completed_samples": len(report["rows"]),
-                    "scores": [{"name": score, "scorer": score, "scored_samples": one["n"],
-                                "unscored_samples": len(report["rows"]) - one["n"],
-                                "metrics": {"mean": {"name": "mean", "value": one["value"]}}}
+        "results": {"total_samples": len(report.rows), "completed_samples": len(report.rows),
+                    "scores": [{"name": score, "scorer": score, "scored_samples": one.n,
+                                "unscored_samples": len(report.rows) - one.n,
+                                "metrics": {"mean": {"name": "mean", "value": one.value}}}
                                for score, one in scored.items()]},
         "stats": {"started_at": made, "completed_at": made, "model_usage": {}},
-        "samples": [_sample(row, asked[row["line"]], system, model, list(scored))
-                    | {"uuid": hash_bytes(identity, str(row["line"]))[:22]} for row in report["rows"]],
+        "samples": [_sample(row, asked[row.line], system, model, list(scored))
+                    | {"uuid": hash_bytes(identity, str(row.line))[:22]} for row in report.rows],
     }, ensure_ascii=False) + "\n"
 
 
-def _sample(row: Mapping[str, Any], question: Question, system: str, model: str,
+def _sample(row: Row, question: Question, system: str, model: str,
             scored: Sequence[str]) -> dict[str, Any]:
-    reply = row["replies"][system]
-    said = {"role": "assistant", "content": reply["text"], "source": "generate", "model": model}
-    stop = "max_tokens" if reply["finish"] == "length" else "stop"
+    reply = row.replies[system]
+    said = {"role": "assistant", "content": reply.text, "source": "generate", "model": model}
+    stop = "max_tokens" if reply.finish == "length" else "stop"
     return {
-        "id": f"line {row['line']}", "epoch": 1, "input": row["question"], "target": _target(question),
-        "messages": [{"role": "user", "content": row["question"], "source": "input"}, said],
-        "output": {"model": model, "choices": [{"message": said, "stop_reason": stop}], "time": reply["seconds"]},
-        "scores": {score: {"value": reply["scores"][score], "answer": reply["text"],
-                           "explanation": reply["evidence"][score]}
-                   for score in SCORES if score in scored and reply["scores"].get(score) is not None},
-        "metadata": {**_more(question), "cause": reply["cause"], "abstained": reply["abstained"]},
-        "total_time": reply["seconds"]}
+        "id": f"line {row.line}", "epoch": 1, "input": row.question, "target": _target(question),
+        "messages": [{"role": "user", "content": row.question, "source": "input"}, said],
+        "output": {"model": model, "choices": [{"message": said, "stop_reason": stop}], "time": reply.seconds},
+        "scores": {score: {"value": reply.scores[score], "answer": reply.text,
+                           "explanation": reply.evidence[score]}
+                   for score in SCORES if score in scored and reply.scores.get(score) is not None},
+        "metadata": {**_more(question), "cause": reply.cause, "abstained": reply.abstained},
+        "total_time": reply.seconds}
 
 
 def questions(held: Sequence[Any], place: str) -> list[dict[str, Any]]:

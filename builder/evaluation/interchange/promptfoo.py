@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from builder.evaluation.report import Report
 from builder.workspace.examples import Question
 from knowledge.errors import UserError
 
-Report = dict[str, Any]
 _ONE, _ANY, _ALL = ("contains", "icontains"), ("contains-any", "icontains-any"), ("contains-all", "icontains-all")
 _REFERENCE = ("equals", "similar", "factuality", "rouge-n", "model-graded-factuality")
 _BRACE, _SCHEME, _LETTER = re.compile(r"[{}]"), re.compile(r"[a-z]+:", re.IGNORECASE), re.compile(r'\{\{ "(.)" \}\}')
@@ -27,17 +27,17 @@ def config(report: Report, questions: Sequence[Question], abstain: str) -> str:
     spellings, where something forbidden stands, or where the documents don't answer and the reply isn't `abstain`.
     """
     asked = {question.line: question for question in questions}
-    systems = {name: name.replace("-", "_") for name in report["systems"]}
+    systems = {name: name.replace("-", "_") for name in report.systems}
     tests = []
-    for row in report["rows"]:
-        question = asked[row["line"]]
+    for row in report.rows:
+        question = asked[row.line]
         tests.append({
-            "description": f"line {row['line']}",
-            "vars": {"question": _raw(row["question"]),
-                     **{systems[name]: _raw(reply["text"]) for name, reply in row["replies"].items()}},
+            "description": f"line {row.line}",
+            "vars": {"question": _raw(row.question),
+                     **{systems[name]: _raw(reply.text) for name, reply in row.replies.items()}},
             "assert": list(_asserts(question, abstain)),
             "metadata": {key: value for key, value in asdict(question).items() if key not in ("line", "question")}})
-    made = {"description": f"{report['name']}: what each half earned", "providers": ["echo"],
+    made = {"description": f"{report.name}: test report", "providers": ["echo"],
             "prompts": [{"label": name, "raw": f"{{{{{variable}}}}}"} for name, variable in systems.items()],
             "tests": tests}
     return json.dumps(made, ensure_ascii=False, indent=1) + "\n"

@@ -13,6 +13,7 @@ from builder.evaluation.arms import ARMS, ORDER, arms_named
 from builder.evaluation.evaluate import CONTRASTS, evaluate, power
 from builder.evaluation.failures import CAUSES, cause, worst
 from builder.evaluation.judge import SCORES
+from builder.evaluation.report import Report
 from builder.model.engine import Generated
 from builder.model.prompt import ASKED
 from builder.workspace.brand import Brand, Voice
@@ -23,6 +24,7 @@ from knowledge.search.index import Found
 from knowledge.search.passages import Passage
 from knowledge.search.retriever import Finding
 from tests.fakes import LetterEncoder
+from tests.reports import row
 
 BRAND = Brand(name="Acme", persona="Helps sailors.", abstain="I don't know.")
 EXAMPLES = [Example(f"How is boat {n}?", f"Ahoy there! You'll love boat {n}, it's a beauty. Fair winds, the Acme crew.",
@@ -71,10 +73,15 @@ class Sailor:
         return Generated(says, 20 if tuned else 10, 50, 0.25, "stop")
 
 
+def evaluated(*arguments, **more):
+    """The report as it lies on disk."""
+    return evaluate(*arguments, **more).as_json()
+
+
 def report(questions=QUESTIONS + STRANGERS, engine=None, retriever=True, adapted=True, brand=BRAND, held_out=EXAMPLES,
            examples=EXAMPLES, arms=(), untaught=None, **more):
     assistant = Assistant(brand, engine or Sailor(), Finder() if retriever else None, adapted)
-    return evaluate(assistant, list(questions), held_out, examples, lambda done, total, note: None,
+    return evaluated(assistant, list(questions), held_out, examples, lambda done, total, note: None,
                     arms_named(arms, assistant), untaught, **more)
 
 
@@ -142,10 +149,10 @@ def test_differences_are_paired_and_the_primary_ones_corrected(whole):
 
 def test_the_verdict_names_both_halves(whole):
     assert whole["halves"] == {"retrieval": "earned", "fine-tuning": "earned"}
-    assert "Retrieval earned its place on facts: hybrid against fine-tune-only +1.00" in whole["verdict"]
-    assert "Fine-tuning earned its place on tone" in whole["verdict"]
+    assert "Retrieval clearly helps facts: hybrid against fine-tune-only +1.00" in whole["verdict"]
+    assert "Fine-tuning clearly helps tone" in whole["verdict"]
     assert "no group of questions scored differently" in whole["verdict"]
-    assert "With 12 groups of questions" in whole["verdict"]
+    assert "There are only 12 groups of questions" in whole["verdict"]
 
 
 def test_rows_hold_the_replies_their_scores_and_their_sources(whole):
@@ -207,7 +214,7 @@ def test_a_missing_half_is_said_and_the_other_is_judged(retriever, adapted, syst
 def test_a_handful_of_questions_cannot_tell():
     made = report(QUESTIONS[:6])
     assert made["halves"] == {"retrieval": "cannot tell", "fine-tuning": "cannot tell"}
-    assert "6 scored questions in 6 groups are too few" in made["verdict"]
+    assert "there are 6 scored questions in 6 groups, and at least 10 of each are needed" in made["verdict"]
 
 
 def test_too_few_held_out_examples_leave_the_voice_unscored_and_unasked():
@@ -231,7 +238,7 @@ def test_one_question_gives_means_but_no_intervals_and_no_differences():
 
 
 def test_without_questions_there_is_nothing_to_judge_by():
-    with pytest.raises(UserError, match="no questions"):
+    with pytest.raises(UserError, match="no test questions"):
         report([])
 
 
@@ -247,7 +254,7 @@ def test_every_system_that_the_assistant_knows_is_compared():
 def test_phrases_stuffed_into_untuned_replies_do_not_win():
     made = report(engine=Stuffer())
     assert values(made, "tone") == [0, 0, 1, 1] and made["halves"]["fine-tuning"] == "cannot tell"
-    assert "by the rules, which fixed phrases alone can satisfy, it did" in made["verdict"]
+    assert "fixed phrases alone can satisfy these" in made["verdict"]
     assert "the voice score, which ignores fixed phrases, does not agree (+0.00" in made["verdict"]
 
 
@@ -336,7 +343,7 @@ def test_costs_are_those_of_the_replies(whole):
     assert costs["rag-only"]["read"] == pytest.approx(50 * 24 / 28) and costs["prompt-only"]["said"] == 10
     assert costs["rag-only"]["median_seconds"] == pytest.approx(sorted(rag)[13] / 2 + sorted(rag)[14] / 2)
     assert costs["rag-only"]["hours_per_thousand"] == pytest.approx(sum(rag) / 28 / 3 * 1000 / 3600)
-    assert "A reply of hybrid reads 43 tokens" in whole["verdict"]
+    assert "A typical hybrid reply reads 43 tokens" in whole["verdict"]
 
 
 def test_arms_that_nothing_is_built_for_are_left_out_and_unknown_ones_are_one_line():
@@ -363,6 +370,12 @@ def judged(facts=0.0, abstained=False, found_right=None, grounded=None, tone=1.0
         "facts": facts, "grounded": grounded, "tone": tone, "unwanted": unwanted, "crag": None, "voice": None}}
 
 
+def cause_of(by, reply):
+    """The cause of a reply to a question judged in this way; to none that the documents answer where `by` is empty."""
+    question = row(answerable=bool(by), by=by, replies={"rag-only": reply})
+    return cause(question, question.replies["rag-only"])
+
+
 @pytest.mark.parametrize(("reply", "why"), [
     (judged(1.0), ""), (judged(1.0, tone=0.0), "off-brand"), (judged(1.0, unwanted=1.0), "unwanted"),
     (judged(abstained=True, found_right=False), "not retrieved"),
@@ -372,20 +385,20 @@ def judged(facts=0.0, abstained=False, found_right=None, grounded=None, tone=1.0
     (judged(0.5, found_right=True), "retrieved and not used"),
     (judged(0.5), "didn't know"), (judged(None), "")])
 def test_each_reply_that_fell_short_has_one_cause(reply, why):
-    assert cause({"answerable": True, "by": "keyed facts"}, reply) == why
+    assert cause_of("keyed facts", reply) == why
 
 
 def test_by_overlap_half_of_the_answer_is_enough_and_strangers_must_be_refused():
-    assert cause({"answerable": True, "by": "answer overlap"}, judged(0.5)) == ""
-    assert cause({"answerable": False, "by": ""}, judged(None)) == "should have abstained"
-    assert cause({"answerable": False, "by": ""}, judged(None, abstained=True)) == ""
+    assert cause_of("answer overlap", judged(0.5)) == ""
+    assert cause_of("", judged(None)) == "should have abstained"
+    assert cause_of("", judged(None, abstained=True)) == ""
 
 
 def test_the_worst_replies_are_the_wrong_ones_and_those_without_fault_are_none():
-    rows = [{"question": name, "replies": {"rag-only": {**judged(facts, tone=tone), "cause": why}}}
+    rows = [row(question=name, replies={"rag-only": {**judged(facts, tone=tone), "cause": why}})
             for name, facts, tone, why in (("fine", 1.0, 1.0, ""), ("flat", 1.0, 0.0, "off-brand"),
                                            ("half", 0.5, 1.0, "invented"), ("wrong", 0.0, 0.0, "invented"))]
-    assert [row["question"] for row in worst(rows, "rag-only")] == ["wrong", "half", "flat"]
+    assert [found.question for found in worst(rows, "rag-only")] == ["wrong", "half", "flat"]
     assert len(worst(rows * 9, "rag-only")) == 10
 
 
@@ -394,7 +407,7 @@ def test_other_wordings_are_asked_of_every_system_and_judged_together():
         f"What speed has boat {question.line}?", f"How quick is boat {question.line}?"))
              for question in QUESTIONS[:12]]
     engine = Sailor()
-    made = evaluate(Assistant(BRAND, engine, Finder(), True), [*asked, *QUESTIONS[12:], *STRANGERS], EXAMPLES, EXAMPLES,
+    made = evaluated(Assistant(BRAND, engine, Finder(), True), [*asked, *QUESTIONS[12:], *STRANGERS], EXAMPLES, EXAMPLES,
                     lambda done, total, note: None, paraphrases=True)
     # search finds nothing for "What speed", so those that retrieve abstain there; the others are wrong throughout
     assert values(made, "agreement") == [1, pytest.approx(1 / 3), 1, pytest.approx(1 / 3)]
@@ -424,8 +437,8 @@ def test_drawn_replies_are_judged_together_with_the_likeliest_one():
 
 
 def test_power_follows_what_varied_or_a_wide_guess(whole):
-    found = power(whole, 0.1)
-    assert [(one["score"], one["left"]) for one in found] == [
+    found = power(Report.model_validate(whole), 0.1)
+    assert [(one.score, one.left) for one in found] == [
         (one["score"], one["left"]) for one in whole["differences"] if one["primary"]]
-    assert found[0]["needed"] == 0 and found[0]["asked"] == 24  # no group differed from another
-    assert power(None, 0.1)[0]["needed"] == 236 and power(None, 0.2)[0]["needed"] == 59  # 2.8² * 0.3 / d²
+    assert found[0].needed == 0 and found[0].asked == 24  # no group differed from another
+    assert power(None, 0.1)[0].needed == 236 and power(None, 0.2)[0].needed == 59  # 2.8² * 0.3 / d²

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from builder.evaluation.interchange import inspect, promptfoo
 from builder.evaluation.interchange.imports import answered, questions_from, replies_from
+from builder.evaluation.report import Report
 from builder.workspace.examples import Question, as_question, read_questions
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from tests.builder.evaluation.test_evaluate import QUESTIONS, STRANGERS, report
 from tests.conftest import write_lines
+from tests.reports import report as complete
 
 NASTY = ["{{ 7*7 }} and {% raw %} or {# none #}", "file:///etc/passwd",
          "Hello! 🦊 “quoted”\n\n<script>alert(1)</script>", "{{question}}", "{% endraw %}{{ 7*7 }}",
@@ -37,7 +39,7 @@ def made():
     found = report()
     for row, text in zip(found["rows"], NASTY, strict=False):
         row["replies"]["hybrid"]["text"] = text
-    return found
+    return Report.model_validate(found)
 
 
 def kept(question):
@@ -47,9 +49,8 @@ def kept(question):
 def report_of(questions):
     row = {"text": "Yes.", "finish": "stop", "seconds": 1.0, "abstained": False, "cause": "", "scores": {"facts": 1.0},
            "evidence": {"facts": "holds it"}}
-    return {"name": "Acme", "made": "2026-11-25T08:00:00+00:00",
-            "systems": {"hybrid": {"facts": {"value": 1.0, "n": 1}}},
-            "rows": [{"line": one.line, "question": one.question, "replies": {"hybrid": row}} for one in questions]}
+    return complete([{"line": one.line, "question": one.question, "replies": {"hybrid": row}} for one in questions],
+                    {"hybrid": {"facts": {"value": 1.0, "n": 1}}}, name="Acme")
 
 
 @given(ASKED)
@@ -93,10 +94,10 @@ def test_foreign_inspect_samples_are_questions_with_targets(tmp_path):
 
 def test_replies_come_back_from_our_own_inspect_logs(made, tmp_path):
     questions = [*QUESTIONS, *STRANGERS]
-    for system in made["systems"]:
+    for system in made.systems:
         (tmp_path / "log.json").write_text(inspect.log(made, questions, system))
         found = answered(tmp_path / "log.json", questions)
-        assert found == {f"outside {system}": {row["question"]: row["replies"][system]["text"] for row in made["rows"]}}
+        assert found == {f"outside {system}": {row.question: row.replies[system].text for row in made.rows}}
 
 
 def test_promptfoo_results_are_a_system_for_each_provider_and_prompt(tmp_path):
@@ -169,10 +170,10 @@ def test_promptfoo_runs_the_configuration_and_says_every_reply_to_the_letter(mad
                    env=os.environ | {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1",
                                      "PROMPTFOO_CONFIG_DIR": str(tmp_path / "home")})
     found = answered(tmp_path / "out.json", questions)
-    assert found == {f"outside {system}": {row["question"]: row["replies"][system]["text"] for row in made["rows"]}
-                     for system in made["systems"]}
+    assert found == {f"outside {system}": {row.question: row.replies[system].text for row in made.rows}
+                     for system in made.systems}
     judged = json.loads((tmp_path / "out.json").read_text())["results"]["results"]
-    untouched = {row["line"] for row in made["rows"][len(NASTY):]}
+    untouched = {row["line"] for row in made.rows[len(NASTY):]}
     for one in judged:
         line = int(one["testCase"]["description"].split()[1])
         if line in untouched:
@@ -183,7 +184,7 @@ def test_promptfoo_runs_the_configuration_and_says_every_reply_to_the_letter(mad
 def test_inspect_reads_logs_and_samples(made, tmp_path):
     questions = [*QUESTIONS, *STRANGERS]
     (tmp_path / "questions.jsonl").write_text(inspect.samples(questions))
-    for system in made["systems"]:
+    for system in made.systems:
         (tmp_path / f"2026-11-25T08-00-00_{system}.json").write_text(inspect.log(made, questions, system))
     code = """
 import json, sys
@@ -207,12 +208,12 @@ print(json.dumps({"samples": [[one.input, one.target, one.metadata["answerable"]
     read = json.loads(done.stdout)
     assert [one[0] for one in read["samples"]] == [question.question for question in questions]
     assert read["samples"][0][1] == ["100 knots"] and read["samples"][-1][2] is False
-    for system in made["systems"]:
+    for system in made.systems:
         model = f"twofold/{system}"
-        assert read["means"][model]["facts"] == made["systems"][system]["facts"]["value"]
-        assert read["said"][model] == [row["replies"][system]["text"] for row in made["rows"]]
-        assert len(read["facts"][model]) == made["systems"][system]["facts"]["n"]
-    assert read["frame"] == len(questions) * len(made["systems"])
+        assert read["means"][model]["facts"] == made.systems[system]["facts"]["value"]
+        assert read["said"][model] == [row.replies[system].text for row in made.rows]
+        assert len(read["facts"][model]) == made.systems[system]["facts"]["n"]
+    assert read["frame"] == len(questions) * len(made.systems)
 
 
 def test_questions_are_added_once_and_none_that_training_sees(written):

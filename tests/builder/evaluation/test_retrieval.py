@@ -25,7 +25,7 @@ def retriever(built):
 def test_scores_are_those_of_the_ranks(retriever):
     questions = [question("When do parcels leave?", facts=(("Tuesdays",),)),
                  question("When do parcels leave the warehouse?", facts=(("braided cable",),))]
-    made = judge_retrieval(retriever, questions)
+    made = judge_retrieval(retriever, questions).as_json()
     ranks = []
     for one in questions:
         _, right = right_passages(one, retriever.index.passages)
@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_ranks(retriever):
 
 
 def test_it_knows_what_it_does_not_know(retriever, built):
-    limits = judge_retrieval(retriever, built.questions)["answerability"]
+    limits = judge_retrieval(retriever, built.questions).as_json()["answerability"]
     assert limits["elsewhere"]["value"] > 0.9 and limits["near_misses"]["value"] > 0.5
     covered = [one["covered"] for one in limits["coverage"]]
     assert covered == sorted(covered) and covered[-1] == 1
@@ -52,7 +52,7 @@ def test_it_knows_what_it_does_not_know(retriever, built):
 def test_the_area_is_that_of_sklearn():
     chance = np.random.default_rng(0)
     higher, lower = chance.normal(1, 1, 40).round(1).tolist(), chance.normal(0, 1, 30).round(1).tolist()
-    made = _auroc(higher, lower)
+    made = _auroc(higher, lower).as_json()
     assert made["value"] == pytest.approx(roc_auc_score([1] * 40 + [0] * 30, higher + lower))
     assert made["low"] < made["value"] < made["high"]
 
@@ -67,7 +67,7 @@ def test_the_same_index_breaks_nothing(retriever, built):
 
 
 def test_two_questions_told_apart_are_no_certainty():
-    made = _auroc([0.9, 0.8, 0.7], [0.1, 0.2])
+    made = _auroc([0.9, 0.8, 0.7], [0.1, 0.2]).as_json()
     assert (made["value"], made["high"]) == (1, 1) and made["low"] == pytest.approx(0.025 ** 0.5)
-    wide = _auroc([0.9] * 60, [0.1] * 60)
+    wide = _auroc([0.9] * 60, [0.1] * 60).as_json()
     assert wide["low"] == pytest.approx(binomtest(60, 60).proportion_ci(method="exact").low)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from builder.evaluation.verdict import verdict
+from tests.reports import report
 
 PAIRS = {"rag-prompt": ("rag-only", "prompt-only"), "tuned-prompt": ("fine-tune-only", "prompt-only"),
          "hybrid-rag": ("hybrid", "rag-only"), "hybrid-tuned": ("hybrid", "fine-tune-only")}
@@ -25,15 +26,15 @@ def judged(*changed, systems=SYSTEMS, **every):
     names = {pair: name for name, pair in PAIRS.items()}
     for change in changed:
         differences[change["score"], names[change["left"], change["right"]]] = change
-    return verdict({"systems": dict.fromkeys(systems), "differences": list(differences.values()), "groups": 30})
+    return verdict(report(systems=systems, differences=differences.values()))
 
 
 @pytest.mark.parametrize("pair", ["rag-prompt", "hybrid-tuned"])
 def test_retrieval_earns_by_either_pair_on_facts(pair):
     text, halves = judged(one("facts", pair, 0.4, True))
     assert halves == {"retrieval": "earned", "fine-tuning": "nothing"}
-    assert "Retrieval earned its place on facts" in text and "+0.40 (95 % interval +0.35 to +0.45)" in text
-    assert "Fine-tuning earned nothing on tone that could be shown" in text
+    assert "Retrieval clearly helps facts" in text and "+0.40 (95 % interval +0.35 to +0.45)" in text
+    assert "Fine-tuning showed no gain on tone" in text
 
 
 def apart(value):
@@ -41,31 +42,31 @@ def apart(value):
 
 
 @pytest.mark.parametrize(("voice", "told_apart", "half", "said"), [
-    (None, {}, "earned", "there is no voice score to check it by"),
+    (None, {}, "earned", "there is no voice score to check this"),
     (one("voice", "hybrid-rag", 0.3, True), {}, "earned", "agrees (+0.30)"),
     (one("voice", "hybrid-rag", 0.0), {}, "cannot tell", "does not agree (+0.00)"),
-    (None, {"hybrid": apart(0.7), "rag-only": apart(0.95)}, "earned", "at 0.70 against 0.95"),
-    (None, {"hybrid": apart(0.9), "rag-only": apart(0.95)}, "earned", "at 0.90 against 0.95"),
+    (None, {"hybrid": apart(0.7), "rag-only": apart(0.95)}, "earned", "AUROC 0.70 against 0.95"),
+    (None, {"hybrid": apart(0.9), "rag-only": apart(0.95)}, "earned", "AUROC 0.90 against 0.95"),
     (one("voice", "hybrid-rag", 0.3, True), {"hybrid": apart(0.9), "rag-only": apart(0.7)}, "cannot tell", "agrees")])
 def test_tuning_earns_on_tone_only_where_no_family_of_tone_contradicts(voice, told_apart, half, said):
     differences = [one(score, pair) for score in ("facts", "tone") for pair in PAIRS
                    if (score, pair) != ("tone", "tuned-prompt")]
-    text, halves = verdict({"systems": dict.fromkeys(SYSTEMS), "told_apart": {"systems": told_apart}, "differences": [
-        *differences, one("tone", "tuned-prompt", 0.5, True), *filter(None, [voice])]})
+    text, halves = verdict(report(systems=SYSTEMS, told_apart={"systems": told_apart}, differences=[
+        *differences, one("tone", "tuned-prompt", 0.5, True), *filter(None, [voice])]))
     assert halves == {"retrieval": "nothing", "fine-tuning": half}
-    assert said in text and ("cannot be told: by the rules" in text) == (half == "cannot tell")
+    assert said in text and ("fixed phrases alone can satisfy these" in text) == (half == "cannot tell")
 
 
 def test_tuning_that_costs_facts_has_harmed_whatever_it_did_for_tone():
     text, halves = judged(one("tone", "hybrid-rag", 0.5, True), one("facts", "hybrid-rag", -0.2, True))
     assert halves["fine-tuning"] == "harmed"
-    assert "Fine-tuning earned its place on tone" in text
+    assert "Fine-tuning clearly helps tone" in text
     assert "Fine-tuning harmed facts: hybrid against rag-only -0.20" in text
 
 
 def test_facts_that_are_no_worse_come_with_what_could_have_gone_unseen():
     text, _ = judged(detectable=0.083)
-    assert "Facts of hybrid could not be shown to be worse than those of rag-only" in text
+    assert "Facts of hybrid were not shown to be worse than those of rag-only" in text
     assert "a true difference below 0.08 would often go unseen" in text
 
 
@@ -110,20 +111,20 @@ def test_the_verdict_is_three_to_six_sentences_and_names_both_halves(systems, gr
 
 @pytest.mark.parametrize(("changed", "advice"), [
     ([one("facts", "rag-prompt", 0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Use both halves"),
-    ([one("facts", "rag-prompt", 0.4, True)], "Retrieval is enough: don't tune."),
-    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-rag", -0.3, True)], "Retrieval is enough: tuning"),
-    ([one("tone", "tuned-prompt", 0.4, True)], "Tuning is enough: on these"),
-    ([one("facts", "rag-prompt", -0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Tuning is enough: retrieval"),
-    ([], "Neither half earned its place"),
-    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True)], "What to use cannot be told"),
+    ([one("facts", "rag-prompt", 0.4, True)], "Use retrieval alone: fine-tuning showed no gain."),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-rag", -0.3, True)], "Use retrieval alone: fine-tuning did harm"),
+    ([one("tone", "tuned-prompt", 0.4, True)], "Use fine-tuning alone: on these"),
+    ([one("facts", "rag-prompt", -0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Use fine-tuning alone: retrieval did harm"),
+    ([], "Use the plain model: neither half showed a gain"),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True)], "It is not clear yet which halves to use"),
     ([one("facts", "rag-prompt", 0.4, True), *[one("tone", pair, 0.0, detectable=0.5) for pair in PAIRS]],
-     "Use retrieval; whether to tune cannot be told yet")])
+     "Use retrieval; it is not clear yet whether fine-tuning helps")])
 def test_the_verdict_begins_with_what_to_do(changed, advice):
     assert judged(*changed)[0].startswith(advice)
 
 
 def test_no_worse_is_said_only_where_the_test_carries_it_and_more_questions_are_counted():
     text, _ = judged(one("facts", "hybrid-rag", 0.02, p_worse=0.03, margin=0.1))
-    assert "Facts of hybrid are no worse than those of rag-only, by a margin of 0.10: hybrid against rag-only" in text
+    assert "Facts of hybrid are no worse than those of rag-only, within a margin of 0.10: hybrid against rag-only" in text
     text, _ = judged(one("facts", "hybrid-rag", 0.02, detectable=0.15, p_worse=0.2, margin=0.1, more=1140))
-    assert "could not be shown to be worse" in text and "1,140 more questions would show one of 0.10" in text
+    assert "were not shown to be worse" in text and "1,140 more questions would show one of 0.10" in text

@@ -26,9 +26,9 @@ def test_what_to_do_next_goes_from_filling_to_asking(written):
     assert (overview(written).next, overview(written).documents, overview(written).examples) == ("build", 1, 10)
     indexed(workspace)
     now = overview(written)
-    assert (now.next, now.why, now.indexed, now.adapted) == ("build", "Its build is not finished.", True, False)
+    assert (now.next, now.why, now.indexed, now.adapted) == ("build", "Answers from documents; voice not trained yet.", True, False)
     releases.freeze(workspace, [{"name": "facts", "met": False, "said": "", "next": ""}])
-    assert overview(written).next == "promote" and "missed 1 of its gates" in overview(written).why
+    assert overview(written).next == "promote" and "failed 1 of its checks" in overview(written).why
     releases.promote(workspace, "r001", force=True)
     assert (overview(written).next, overview(written).live) == ("ask", "r001")
 

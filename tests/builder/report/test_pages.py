@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.evaluation.failures import CAUSES
-from builder.report.files import to_csv, to_junit
-from builder.report.pages import Scale, cell, number, rows_for_terminal, to_html, to_markdown
-from builder.report.section_pictures import facts_against_tone, failures, risk_against_coverage, worst_replies
+from builder.evaluation.report import Report
+from builder.report import files, pages, pictures, sections
+from builder.report.pages import number
+from builder.report.pictures import Scale
+from tests.reports import report as complete
 
 ALL = ("prompt-only", "rag-only", "fine-tune-only", "hybrid")
 NASTY = '<script>alert("x")</script> a|b \'q\' "q" & {{ 7*7 }} `tick` *star* [a](http://example.com/x) '
@@ -87,6 +89,14 @@ def made_report(systems=ALL, nasty=True, questions=12, seed=0):
             "seconds": 512.0}
 
 
+def to_html(content):
+    return pages.to_html(Report.model_validate(content))
+
+
+def to_markdown(content):
+    return pages.to_markdown(Report.model_validate(content))
+
+
 def charts(page):
     found = re.findall(r"<svg viewBox.*?</svg>", page, re.DOTALL)
     return [ElementTree.fromstring(chart.replace("var(--card)", "none")) for chart in found]
@@ -115,7 +125,8 @@ def test_the_page_shows_every_system_runs_nothing_and_fetches_nothing(systems):
     assert not soup.find_all(lambda part: any(name.startswith("on") for name in part.attrs))
     style = "".join(part.text for part in soup.find_all("style"))
     assert "url(" not in style and "@import" not in style
-    assert [row.th.get_text(strip=True) for row in soup.select(".systems tbody tr")] == list(systems)
+    heads = [row.th.get_text(strip=True) for row in soup.select(".systems tbody tr")]
+    assert [re.search(r"\((.+)\)", head)[1] for head in heads] == list(systems)
     assert all(len(question.select(".reply")) == len(systems) for question in soup.select(".question"))
     assert len(soup.select(".question")) == 12
 
@@ -202,17 +213,17 @@ def test_missing_scores_and_replies_are_dashes_not_zeros():
     del report["systems"]["rag-only"]["tone"], report["rows"][0]["replies"]["rag-only"]
     report["systems"]["hybrid"]["facts"] = {"value": None, "low": None, "high": None, "n": 0}
     soup = BeautifulSoup(to_html(report), "html.parser")
-    shown = {row.th.get_text(strip=True): {part["data-name"]: part.b.text for part in row.select("td")}
+    shown = {re.search(r"\((.+)\)", row.th.text)[1]: {part["data-name"]: part.b.text for part in row.select("td")}
              for row in soup.select(".systems tbody tr")}
     assert shown["rag-only"]["Tone"] == shown["hybrid"]["Facts"] == shown["hybrid"]["Grounded"] == "–"
-    assert cell(report, "hybrid", "facts") == ("–", "", 0)
+    assert pages.cell(Report.model_validate(report), "hybrid", "facts") == ("–", "", 0)
 
 
 @pytest.mark.parametrize("systems", [ALL, ("prompt-only", "rag-only"), ()])
 def test_markdown_tables_have_the_same_columns_in_each_row(systems):
     report = made_report(systems)
     for one in report["differences"]:
-        one["verdict"] = NASTY
+        one["left"] = NASTY
     lines = to_markdown(report).splitlines()
     tables = "\n".join(line if line.startswith("|") else "" for line in lines)
     found = [block.splitlines() for block in re.split(r"\n\n+", tables.strip())]
@@ -223,7 +234,7 @@ def test_markdown_tables_have_the_same_columns_in_each_row(systems):
 
 
 def test_the_terminal_table_holds_figures_with_intervals():
-    headers, rows = rows_for_terminal(made_report(("prompt-only", "rag-only")))
+    headers, rows = pages.rows_for_terminal(Report.model_validate(made_report(("prompt-only", "rag-only"))))
     assert [row[0] for row in rows] == ["prompt-only", "rag-only"]
     assert {len(row) for row in rows} == {len(headers)} == {8}
     assert rows[1][1] == ".56 [.47, .64]"
@@ -251,43 +262,43 @@ def test_nothing_python_leaks_into_the_page():
 
 
 def test_systems_stand_on_the_plane_where_their_figures_say():
-    found = {one["system"]: one for one in facts_against_tone(made_report())}
-    assert (found["hybrid"]["x"], found["hybrid"]["y"]) == (40 + .71 * 300, 308 - .84 * 300)
-    assert found["hybrid"]["left"] < found["hybrid"]["x"] < found["hybrid"]["right"]
-    assert found["hybrid"]["above"] < found["hybrid"]["y"] < found["hybrid"]["below"]
+    found = {point.name: point for point in pictures.facts_against_tone(Report.model_validate(made_report()))}
+    hybrid = found["hybrid"]
+    assert (hybrid.x, hybrid.y) == (40 + .71 * 300, 308 - .84 * 300)
+    assert hybrid.left < hybrid.x < hybrid.right and hybrid.above < hybrid.y < hybrid.below
     lacking = made_report()
     lacking["systems"]["hybrid"]["tone"] = {"value": None, "low": None, "high": None, "n": 0}
-    assert "hybrid" not in {one["system"] for one in facts_against_tone(lacking)}
+    assert "hybrid" not in {point.name for point in pictures.facts_against_tone(Report.model_validate(lacking))}
 
 
-def asked(*replies):
-    """Rows of one system: whether the documents answer, how sure it was, and its facts; None where it abstained."""
-    return {"systems": {"rag-only": {}}, "rows": [
+def risk_against_coverage(*replies):
+    """Of one system: whether the documents answer, how sure it was, and its facts; None where it abstained."""
+    return pictures.risk_against_coverage(complete([
         {"answerable": answerable, "by": "keyed facts", "replies": {"rag-only": {
-            "probability": sure, "abstained": facts is None and answerable != "odd", "scores": {"facts": facts}}}}
-        for answerable, sure, facts in replies]}
+            "probability": sure, "abstained": facts is None, "scores": {"facts": facts}}}}
+        for answerable, sure, facts in replies], ("rag-only",)))
 
 
 def test_risk_against_coverage_is_worked_out_by_hand():
-    (curve,) = risk_against_coverage(asked((True, .9, 1.0), (True, .8, 0.0), (True, .7, 1.0), (True, .1, None)))
-    assert (curve["coverage"], curve["risk"]) == (.75, pytest.approx(1 / 3))
-    assert curve["area"] == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
-    assert curve["points"].split()[0] == f"{40 + .25 * 300},308.0"
-    strangers = asked((True, .9, 1.0), (False, .95, 1.0))
-    assert risk_against_coverage(strangers)[0]["risk"] == .5
-    assert risk_against_coverage(asked((True, .9, 1.0), (True, .1, None))) == []
-    assert risk_against_coverage(asked((True, None, 1.0), (True, None, 0.0))) == []
+    (curve,) = risk_against_coverage((True, .9, 1.0), (True, .8, 0.0), (True, .7, 1.0), (True, .1, None))
+    assert (curve.coverage, curve.risk) == (.75, pytest.approx(1 / 3))
+    assert curve.area == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert curve.points.split()[0] == f"{40 + .25 * 300},308.0"
+    assert risk_against_coverage((True, .9, 1.0), (False, .95, 1.0))[0].risk == .5
+    assert risk_against_coverage((True, .9, 1.0), (True, .1, None)) == []
+    assert risk_against_coverage((True, None, 1.0), (True, None, 0.0)) == []
 
 
 def test_failures_and_worst_replies_are_those_that_were_counted():
     report = made_report()
-    (row,) = failures(report)
-    assert row["cause"] == "invented" and row["meaning"] == CAUSES["invented"] and row["counts"] == [4] * 4
-    assert [one["system"] for one in worst_replies(report)] == list(ALL)
-    assert all(len(one["replies"]) == 4 for one in worst_replies(report))
+    typed = Report.model_validate(report)
+    (row,) = sections.failures(typed)
+    assert row.cause == "invented" and row.meaning == CAUSES["invented"] and row.counts == [4] * 4
+    assert list(sections.worst_replies(typed)) == list(ALL)
+    assert all(len(rows) == 4 for rows in sections.worst_replies(typed).values())
     page, text = BeautifulSoup(to_html(report), "html.parser"), to_markdown(report)
     assert "Why replies fell short" in page.get_text() and "## Why replies fell short" in text
-    assert "Told from 40 reference answers of the brand" in page.get_text() and "hybrid .90 [.80, .95]" in text
+    assert "tells the replies from 40 reference answers of the brand" in page.get_text() and "hybrid .90 [.80, .95]" in text
 
 
 def test_a_report_of_an_earlier_version_is_still_drawn():
@@ -300,7 +311,7 @@ def test_a_report_of_an_earlier_version_is_still_drawn():
 def test_the_csv_holds_every_reply_and_no_formula():
     report = made_report()
     report["rows"][0]["question"] = "=1+1"
-    rows = list(csv.DictReader(io.StringIO(to_csv(report))))
+    rows = list(csv.DictReader(io.StringIO(files.to_csv(Report.model_validate(report)))))
     assert len(rows) == 12 * 4 and rows[0]["question"] == "'=1+1" and rows[0]["grounded"] == ""
     for line, row in zip(rows, (row for row in report["rows"] for _ in ALL), strict=True):
         assert line["reply"] == row["replies"][line["system"]]["text"]
@@ -312,7 +323,7 @@ def test_junit_xml_is_well_formed_whatever_was_said_and_fails_where_replies_fell
     report = made_report(questions=4)
     report["rows"][0]["replies"]["hybrid"]["text"] = report["rows"][0]["question"] = text
     report["build"] = {"gates": [{"name": "g", "met": False, "said": text}]}
-    whole = ElementTree.fromstring(to_junit(report).encode())
+    whole = ElementTree.fromstring(files.to_junit(Report.model_validate(report)).encode())
     assert {suite.get("name"): (suite.get("tests"), suite.get("failures")) for suite in whole} == {
         "gates": ("1", "1"), **dict.fromkeys(ALL, ("4", "2"))}
     assert len(whole.findall(".//failure")) == 1 + 4 * 2

@@ -39,7 +39,7 @@ def test_a_release_whose_files_changed_is_refused(workspace):
     folder = build(workspace, "a" * 20)
     name = releases.freeze(workspace)
     (folder / "index.json").write_text("tampered")
-    with pytest.raises(UserError, match="changed since it was built"):
+    with pytest.raises(UserError, match="were changed after the build"):
         releases.promote(workspace, name)
     assert releases.live_name(workspace) is None
 
@@ -53,10 +53,10 @@ def test_nothing_built_and_unknown_names_are_one_line(workspace):
 
 def test_a_release_that_missed_a_gate_is_promoted_only_by_force(workspace):
     build(workspace, "a" * 20)
-    gates = [{"name": "facts left to the documents", "met": False, "said": "3 of 60 are stated", "next": "train less"}]
+    gates = [releases.Gate(name="facts left to the documents", met=False, reason="3 of 60 are stated", next="train less")]
     name = releases.freeze(workspace, gates)
-    assert releases.missed(workspace, name) == gates
-    with pytest.raises(JudgedFailure, match="missed “facts left to the documents”: 3 of 60 are stated; train less"):
+    assert releases.read_release(workspace, name).missed == gates
+    with pytest.raises(JudgedFailure, match="failed the check “facts left to the documents”: 3 of 60 are stated; train less"):
         releases.promote(workspace, name)
     assert releases.live_name(workspace) is None
     releases.promote(workspace, name, force=True)
@@ -84,7 +84,7 @@ def test_a_release_whose_brand_was_changed_is_refused(workspace):
     name = releases.freeze(workspace)
     file = workspace.built / "releases" / name / "release.json"
     file.write_text(file.read_text().replace("Acme", "Evil"))
-    with pytest.raises(UserError, match="changed since it was built"):
+    with pytest.raises(UserError, match="were changed after the build"):
         releases.promote(workspace, name)
 
 
@@ -94,3 +94,15 @@ def test_without_a_release_the_last_build_answers_with_the_brand_as_it_is(worksp
     assert (now.release, now.brand, now.state.index, now.fixed) == (None, workspace.brand, folder, None)
     with pytest.raises(UserError, match="no such release"):
         releases.unit(workspace, "r009")
+
+
+def test_the_thousandth_release_comes_after_the_hundredth_and_a_damaged_one_is_one_line(workspace):
+    build(workspace, "a" * 20)
+    first = releases.freeze(workspace)
+    for name in ("r999", "r1000"):
+        place = releases.release_file(workspace, name)
+        place.parent.mkdir()
+        place.write_text('{"name": "x"}')
+    assert releases.release_names(workspace) == [first, "r999", "r1000"]
+    with pytest.raises(UserError, match=r"r999/release.json: is damaged \(brand is missing or wrong\)"):
+        releases.read_release(workspace, "r999")

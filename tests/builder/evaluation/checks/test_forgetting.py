@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from builder.evaluation.checks.forgetting import Margins, Request, advice, forgetting, general_texts, requests
+from builder.evaluation.report import Forgetting
 from builder.model.engine import Generated
 from builder.model.export import write_lora
 from builder.model.gguf_files import MODULES
 from builder.model.llama_engine import LlamaEngine
 from builder.model.prepare import prepared
 from builder.model.transformers_engine import load_adapter, load_base, mean_log_probabilities
-from builder.scoring.statistics import compared
+from builder.scoring.statistics import compare
 from builder.scoring.text import plain
 from builder.workspace.brand import Training
 from knowledge.errors import UserError
@@ -108,16 +109,16 @@ def test_the_general_texts_are_many_short_all_different_and_free():
 def test_a_greeting_before_everything_keeps_the_facts_and_loses_the_formats():
     engine = Scripted(branded)
     result = forgetting(engine, SAME)
-    parts = result["parts"]
-    assert parts["instructions"]["outcome"] == parts["text"]["outcome"] == "kept"
+    parts = result.parts
+    assert parts["instructions"].outcome == parts["text"].outcome == "kept"
     formats = parts["formats"]
-    lost = [item["id"] for item in result["items"] if item.get("right_before") and not item["right_after"]]
-    assert formats["outcome"] == "forgot" and formats["lost"] == len(lost) > 30 and formats["gained"] == 0
-    assert formats["difference"] == pytest.approx(-len(lost) / 40)
-    assert (result["outcome"], result["met"]) == ("forgot", False)
+    lost = [item.id for item in result.items if item.right_before and not item.right_after]
+    assert formats.outcome == "forgot" and formats.lost == len(lost) > 30 and formats.gained == 0
+    assert formats.difference == pytest.approx(-len(lost) / 40)
+    assert (result.outcome, result.met) == ("forgot", False)
     assert "exact formats 1.00 before" in advice(result) and "training.replay" in advice(result)
     assert "learning_rate" not in advice(result)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert Forgetting.model_validate_json(result.model_dump_json(), strict=True) == result
 
 
 def test_requests_come_without_the_brand_greedily_and_untuned_first():
@@ -131,30 +132,30 @@ def test_requests_come_without_the_brand_greedily_and_untuned_first():
 def test_each_part_has_its_own_margin_and_any_of_them_fails_the_gate():
     worse = [(-3.0, -3.0 - 0.1 - 0.001 * number) for number in range(40)]
     result = forgetting(Scripted(lambda request, tuned: right_reply(request)), worse)
-    text = result["parts"]["text"]
-    assert {name: result["parts"][name]["outcome"] for name in PARTS} == {
+    text = result.parts["text"]
+    assert {name: result.parts[name].outcome for name in PARTS} == {
         "instructions": "kept", "formats": "kept", "text": "forgot"}
-    assert text["difference"] == pytest.approx(-0.1195)
-    assert text["perplexity_after"] / text["perplexity_before"] == pytest.approx(np.exp(0.1195))
+    assert text.difference == pytest.approx(-0.1195)
+    assert text.perplexity_after / text.perplexity_before == pytest.approx(np.exp(0.1195))
     assert "rose by 13%" in advice(result) and "training.learning_rate" in advice(result)
     assert "training.replay" not in advice(result)
     looser = forgetting(Scripted(lambda request, tuned: right_reply(request)), worse, Margins(text=0.2))
-    assert (looser["outcome"], looser["met"]) == ("kept", True)
+    assert (looser.outcome, looser.met) == ("kept", True)
     assert "kept" in advice(looser) and "training." not in advice(looser)
 
 
 def test_what_cannot_be_told_is_no_failure_but_is_said():
     wide = [(-3.0, -3.0 + 0.5 * (-1) ** number) for number in range(40)]
     result = forgetting(Scripted(lambda request, tuned: right_reply(request)), wide)
-    assert (result["outcome"], result["met"]) == ("cannot tell", True)
-    assert f"{result['parts']['text']['detectable']:.2f} in general text" in advice(result)
+    assert (result.outcome, result.met) == ("cannot tell", True)
+    assert f"{result.parts['text'].detectable:.2f} in general text" in advice(result)
 
 
 def test_texts_without_their_figures_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         forgetting(Scripted(branded), SAME[:-1])
     with pytest.raises(ValueError, match="too few"):
-        compared([1.0], [0.0], ["one"], 0.1)
+        compare([1.0], [0.0], ["one"], 0.1)
 
 
 def test_advice_names_only_settings_that_exist():
@@ -172,13 +173,13 @@ shares = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=
 def test_the_outcome_follows_from_the_interval(pairs, margin):
     before, after = ([float(one) for one in column] for column in zip(*pairs, strict=True))
     ids = [str(number) for number in range(len(pairs))]
-    part = compared(before, after, ids, margin)
-    assert part["difference"] == pytest.approx(part["after"] - part["before"])
-    assert (part["outcome"] == "kept") == (part["low"] > -margin)
-    if part["outcome"] == "forgot":
-        assert part["difference"] < -margin and part["high"] < 0
-        assert compared(after, before, ids, margin)["outcome"] == "kept"
-    assert compared(before, before, ids, margin)["outcome"] == "kept"
+    part = compare(before, after, ids, margin)
+    assert part.difference == pytest.approx(part.after - part.before)
+    assert (part.outcome == "kept") == (part.low > -margin)
+    if part.outcome == "forgot":
+        assert part.difference < -margin and part.high < 0
+        assert compare(after, before, ids, margin).outcome == "kept"
+    assert compare(before, before, ids, margin).outcome == "kept"
 
 
 def write_adapter(folder, strength):
@@ -242,6 +243,6 @@ def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(bas
     write_lora(adapter, base, tmp_path / "adapter.gguf")
     engine = LlamaEngine(prepared(), tmp_path / "adapter.gguf")
     result = forgetting(engine, mean_log_probabilities(base, adapter, general_texts()))
-    assert {result["parts"][name]["outcome"] for name in PARTS} == {outcome}
-    assert all(0.3 <= result["parts"][name]["before"] <= 0.7 for name in ("instructions", "formats"))
-    assert all(item["before"] == item["after"] for item in result["items"]) == (outcome == "kept")
+    assert {result.parts[name].outcome for name in PARTS} == {outcome}
+    assert all(0.3 <= result.parts[name].before <= 0.7 for name in ("instructions", "formats"))
+    assert all(item.before == item.after for item in result.items) == (outcome == "kept")

@@ -61,7 +61,7 @@ class Reciter:
 
 
 def judged(engine, shop, examples=EXAMPLES, **more):
-    found = memorised(Assistant(BRAND, engine, None, True), examples, shop, **more)
+    found = memorised(Assistant(BRAND, engine, None, True), examples, shop, **more).as_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
 
@@ -74,7 +74,7 @@ def test_what_is_recited_is_listed_with_where_it_stands_and_was_taught(shop):
                     ("nine days", "documents/mending.md", "example line 2"),
                     ("3 years", "documents/vouchers.md", "passage")}
     assert (found["facts"], found["share"]["value"], found["met"]) == (4, 1.0, False)
-    assert found["sentence"].startswith("4 of 4 facts are stated from the weights, such as “")
+    assert found["sentence"].startswith("without documents, the tuned model stated 4 of 4 facts, such as “")
     assert "examples.jsonl, line 1, 2" in found["sentence"] and "training.epochs" in found["sentence"]
     assert not any(one["stale"] for one in found["stated"])
 
@@ -119,7 +119,7 @@ def test_what_the_documents_no_longer_say_comes_first(shop, tmp_path):
     found = judged(Reciter(TEXTS.values()), opened(tmp_path / "new", changed), before=shop)
     assert [(one["fact"], one["stale"]) for one in found["stated"]][0] == ("3 years", True)
     assert sum(one["stale"] for one in found["stated"]) == 1
-    assert "1 of them no longer in the documents, such as “3 years”" in found["sentence"]
+    assert "(1 of them no longer in the documents), such as “3 years”" in found["sentence"]
     # what is true now was not what it learnt
     newer = judged(Reciter(changed.values()), opened(tmp_path / "newer", changed), before=shop)
     assert {one["stale"] for one in newer["stated"]} == {False}

@@ -11,7 +11,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from builder.evaluation.checks import parity as parting
-from builder.evaluation.checks.parity import Tolerance, fixed_prompts, parity
+from builder.evaluation.checks.parity import fixed_prompts, parity
+from builder.evaluation.report import Tolerance
 from builder.model.base import Base
 from builder.model.export import write_lora
 from builder.model.hf import load_base
@@ -82,9 +83,9 @@ def wrong(adapter, f16, folder, monkeypatch, tensors=None, settings=None, permut
 
 def test_the_true_adapter_passes_with_figures_ready_for_json(f16, adapter, quick):
     asked = prompts()
-    found = parity(f16, prepared(), adapter, asked, 512)
+    found = parity(f16, prepared(), adapter, asked, 512).as_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["met"] and found["sentence"].startswith("what is served is what was trained")
+    assert found["met"] and found["sentence"].startswith("the served model is the trained one")
     assert [(check["precision"], check["adapter"], check["met"]) for check in found["checks"]] == [
         ("f16", "on", True), ("f16", "off", True), ("q8_0", "on", True)]
     exact, _, rounded = found["checks"]
@@ -94,15 +95,15 @@ def test_the_true_adapter_passes_with_figures_ready_for_json(f16, adapter, quick
 
 
 def test_where_f16_is_served_nothing_is_asked_twice(f16, adapter, quick):
-    found = parity(f16, f16, adapter, prompts()[:1], 512)
+    found = parity(f16, f16, adapter, prompts()[:1], 512).as_json()
     assert found["met"] and [check["precision"] for check in found["checks"]] == ["f16", "f16"]
 
 
 def test_a_rounded_base_that_lies_too_far_apart_is_one_line(f16, adapter, quick, monkeypatch):
     monkeypatch.setattr(parting, "ROUNDED", Tolerance(mean=0.001, largest=9, tie=None))
-    found = parity(f16, prepared(), adapter, prompts()[:1], 512)
+    found = parity(f16, prepared(), adapter, prompts()[:1], 512).as_json()
     assert [check["met"] for check in found["checks"]] == [True, True, False] and not found["met"]
-    assert found["sentence"].startswith("brand.yaml: model.precision: q8_0 makes another model")
+    assert found["sentence"].startswith("brand.yaml: model.precision: q8_0 changes the model")
 
 
 def test_log_probabilities_are_those_of_one_token_at_a_time(model):
@@ -136,7 +137,7 @@ def test_another_template_is_caught_before_any_model_is_loaded(f16, adapter, qui
     template = f16.template.replace("assistant\n", "assistant ")
     assert template != f16.template
     (changed / "chat_template.jinja").write_text(template)
-    served = parity(f16, Base(changed, f16.sha256), adapter, prompts(), 512)
+    served = parity(f16, Base(changed, f16.sha256), adapter, prompts(), 512).as_json()
     assert not served["met"] and not served["own_template"]
     assert f"{changed}: its template" in served["sentence"] and "prompt 1, from token" in served["sentence"]
 
@@ -157,10 +158,10 @@ def one_half_negated(tensors):
     {"tensors": lambda tensors: {name: np.zeros_like(values) for name, values in tensors.items()}}])
 def test_a_wrong_export_is_caught(f16, adapter, quick, tmp_path, monkeypatch, change):
     made = wrong(adapter, f16, tmp_path, monkeypatch, **change)
-    found = parity(f16, f16, made, prompts(), 512)
+    found = parity(f16, f16, made, prompts(), 512).as_json()
     exact, off = found["checks"]
     assert not found["met"] and not exact["met"] and off["met"]
-    assert found["sentence"].startswith(f"{made / 'adapter.gguf'}: isn't what was trained")
+    assert found["sentence"].startswith(f"{made / 'adapter.gguf'}: differs from what was trained")
     assert "delete its folder" in found["sentence"] and "\n" not in found["sentence"]
 
 
@@ -170,8 +171,8 @@ def test_a_base_that_is_another_is_caught_with_the_adapter_off(f16, adapter, qui
     with torch.no_grad():
         other.model.layers[5].mlp.down_proj.weight.mul_(1.2)
     monkeypatch.setattr("builder.model.hf.load_base", lambda base: other)
-    found = parity(f16, f16, adapter, prompts(), 512)
-    assert not found["met"] and "llama.cpp doesn't say what the base model says" in found["sentence"]
+    found = parity(f16, f16, adapter, prompts(), 512).as_json()
+    assert not found["met"] and "llama.cpp answers differently from the base model" in found["sentence"]
 
 
 def test_the_prompts_are_fixed_and_one_holds_passages():

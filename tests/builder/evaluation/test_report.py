@@ -4,15 +4,15 @@ import copy
 
 import pytest
 
-from builder.report.model import read_report
+from builder.evaluation.report import VERSION, read_report
 from knowledge.errors import UserError
 from knowledge.files import write_json, write_text
 from tests.ui.reports import made_report
 
 REPLY = ("rows", 0, "replies", "hybrid")
-NEEDED = {(): "made verdict halves questions answerable unanswerable seconds systems scores differences rows",
-          ("scores", "tone"): "title better unit explanation", ("systems", "hybrid", "facts"): "value low high n",
-          ("differences", 0): "score left right value low high adjusted detectable verdict primary",
+NEEDED = {(): "made questions answerable unanswerable systems scores differences rows",
+          ("scores", "tone"): "title better unit explanation",
+          ("differences", 0): "score left right value low high adjusted detectable primary",
           ("rows", 0): "line question answer answerable group replies",
           REPLY: "text abstained probability seconds tokens scores evidence sources",
           (*REPLY, "sources", 0): "document heading start end"}
@@ -56,6 +56,27 @@ def test_a_file_that_is_no_json_is_one_line(tmp_path):
         read_report(tmp_path / "report.json", "r007")
 
 
-def test_a_whole_report_is_read_as_it_is(tmp_path):
+def test_a_whole_report_is_read_as_it_is_and_written_as_it_was_read(tmp_path):
     write_json(tmp_path / "report.json", made_report())
-    assert read_report(tmp_path / "report.json", "r007") == made_report()
+    report = read_report(tmp_path / "report.json", "r007")
+    written = report.as_json()
+    assert written["version"] == VERSION and written["rows"][0]["replies"].keys() == report.rows[0].replies.keys()
+    for key, value in made_report().items():
+        assert key == "rows" or includes(written[key], value), key
+    write_json(tmp_path / "report.json", written)
+    assert read_report(tmp_path / "report.json", "r007") == report
+
+
+def includes(written, value):
+    """Whether all that stands in `value` stands in `written`, which may hold more."""
+    if isinstance(value, dict):
+        return all(includes(written[key], inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return len(written) == len(value) and all(map(includes, written, value))
+    return written == value
+
+
+def test_a_report_of_a_newer_version_is_one_line(tmp_path):
+    write_json(tmp_path / "report.json", made_report() | {"version": VERSION + 1})
+    with pytest.raises(UserError, match="r007: its report was made by a newer Twofold; update Twofold"):
+        read_report(tmp_path / "report.json", "r007")
