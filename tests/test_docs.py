@@ -1,6 +1,7 @@
 """What README and docs/ say is so: commands parse, snippets run, links lead somewhere, everything is documented."""
 
 import doctest
+import importlib.util
 import os
 import re
 import shlex
@@ -52,6 +53,24 @@ def parsed(words):
 def test_every_command_line_parses(page):
     for line in commands(page):
         parsed(shlex.split(line, comments=True)[1:])
+
+
+def test_the_generated_pages_are_those_of_the_code():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for page, write in reference.PAGES.items():
+        assert write() == (ROOT / "docs" / page).read_text(encoding="utf-8"), "run make docs"
+    read = "".join(path.read_text(encoding="utf-8") for folder in ("knowledge", "builder", "ui")
+                   for path in (ROOT / folder).rglob("*.py"))
+    assert set(re.findall(r'"(TWOFOLD_[A-Z_]+)"', read)) <= reference.VARIABLES.keys()
+
+
+def test_every_setting_and_option_says_what_it_does():
+    for page in ("settings.md", "commands.md"):
+        rows = re.findall(r"^\| `(.+)` \|(.*)\|$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+        lacking = [name for name, cells in rows if not cells.rsplit("|", 1)[-1].strip()]
+        assert len(rows) > 30 and lacking in ([], ["QUESTION <str>"], ["NAME <str>"]), lacking
 
 
 def test_every_command_is_shown_somewhere():

@@ -11,89 +11,103 @@ from knowledge.errors import UserError
 class Part(BaseModel):
     """A block of brand.yaml; a misspelt key is refused, so that no setting is silently ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Voice(Part):
-    """How the brand speaks: what it does and doesn't, and what a reply must and must not hold."""
+    """How the brand speaks, and what a reply must and must not contain."""
 
     do: tuple[str, ...] = ()
+    """What to do, for example "Use short sentences"."""
     dont: tuple[str, ...] = ()
+    """What to avoid."""
     required: tuple[str, ...] = ()
-    """Phrases that every reply holds word for word, such as the greeting and the sign-off."""
+    """Phrases that every reply contains word for word, such as the greeting and the sign-off."""
     banned: tuple[str, ...] = ()
+    """Words and phrases that no reply contains."""
     words: int | None = Field(None, ge=5, le=2000)
-    """The most words a reply may have."""
+    """Maximum number of words in a reply."""
     grade: float | None = Field(None, ge=1, le=20)
-    """The highest school grade (Flesch-Kincaid) that a reply may need."""
+    """Reading level: the highest school grade (Flesch-Kincaid) of a reply."""
 
 
 class Model(Part):
     """Which model answers."""
 
     base: str = "smollm2-135m"
-    """The embedded model, or a path to a GGUF file."""
+    """The embedded model, or the path of a GGUF file or a Hugging Face folder."""
     engine: str = Field("llama.cpp", pattern=r"^(llama\.cpp|openvino|transformers)$")
+    """What runs the model: llama.cpp, openvino (faster on some CPUs) or transformers (slow, exact)."""
     precision: str = Field("q8_0", pattern="^(q8_0|f16)$")
+    """q8_0 stores weights in 8 bits, f16 in 16 bits."""
     context: int = Field(2048, ge=256, le=131072)
-    """Tokens that prompt and reply may have together."""
+    """Maximum number of tokens of prompt and reply together."""
     reply_tokens: int = Field(120, ge=8, le=4096)
+    """Maximum number of tokens in a reply; a longer reply is cut off."""
 
 
 class Retrieval(Part):
-    """How documents are cut and found."""
+    """How documents are split and searched."""
 
     encoder: str = "all-MiniLM-L6-v2"
-    """That, the path of a sentence-transformers folder, or langchain:package.module:Class for LangChain embeddings."""
+    """This one, the path of a sentence-transformers folder, or langchain:package.module:Class."""
     encoder_settings: dict[str, Any] = {}
-    """What LangChain embeddings are made with."""
+    """Arguments for LangChain embeddings."""
     reranker: str = ""
-    """The path of a sentence-transformers cross-encoder that puts what was found in order; none, as it takes longer."""
+    """Path of a sentence-transformers cross-encoder that sorts the passages found. Better, but slower."""
     store: str = ""
-    """langchain:package.module:Class searches the vectors in a LangChain store instead of ours."""
+    """langchain:package.module:Class searches in a LangChain vector store instead of FAISS."""
     store_settings: dict[str, Any] = {}
+    """Arguments for the LangChain vector store."""
     passage_tokens: int = Field(110, ge=20, le=2000)
+    """Maximum number of tokens in a passage."""
     found: int = Field(3, ge=1, le=20)
     """How many passages the model is shown."""
     false_answers: float = Field(0.1, gt=0, lt=1)
-    """The share of unanswerable questions that may be answered all the same; sets the threshold."""
+    """Target share of unanswerable questions that are answered anyway; sets the threshold for answering."""
 
 
 class Training(Part):
-    """How the adapter is made; the defaults suit 50 to 2,000 examples on a small model."""
+    """How the adapter is trained; the defaults suit 50 to 2,000 examples on a small model."""
 
     method: Literal["lora", "dora", "qlora", "full"] = "lora"
-    """qlora keeps the base in 4 bits while it trains, by bitsandbytes; full trains every layer's weights."""
+    """qlora keeps the base model in 4 bits during training (needs bitsandbytes); full trains all weights."""
     epochs: int = Field(3, ge=1, le=100)
-    """At most; it ends earlier once the loss on held-out examples rises, and the best epoch is kept."""
+    """Maximum number of epochs; training stops early when held-out loss rises."""
     learning_rate: float | Literal["auto"] = Field(4e-4)
-    """auto tries three for one epoch each, and takes the one that does best on held-out examples."""
+    """Between 0 and 1; auto tries three rates for one epoch each and takes the best on held-out examples."""
     batch: int = Field(8, ge=1, le=1024)
+    """Rows per training step."""
     rank: int = Field(16, ge=1, le=1024)
+    """Rank of the LoRA matrices: higher learns more and needs more memory."""
     alpha: int = Field(32, ge=1, le=4096)
+    """Scale of the LoRA matrices, usually twice the rank."""
     seed: int = 0
+    """Another seed holds out other examples and shuffles differently."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto takes the one that a measurement of two seconds finds quicker."""
+    """auto measures for two seconds which one is faster."""
     frozen_layers: int = Field(0, ge=0, le=1000)
-    """Lower layers that don't learn and so run once for each row, not once an epoch."""
+    """Number of lower layers that do not learn; they run only once per row, which saves time."""
     start_from: str = ""
-    """A release, such as r001, whose adapter is trained on."""
+    """Continue from the adapter of this release, such as r001."""
     preferences: Literal["dpo", "orpo"] = "dpo"
-    """How preferences.jsonl is learnt, after the examples: against the adapter so far, or without a reference."""
+    """How preferences.jsonl is learned after the examples."""
     preference_epochs: int = Field(1, ge=1, le=100)
+    """Epochs over preferences.jsonl."""
     preference_learning_rate: float = Field(5e-5, gt=0, lt=1)
+    """Learning rate for preferences.jsonl."""
     tone: float = Field(1.0, ge=0, le=5)
-    """Rows without passages, for each example that rests on none."""
+    """Training rows without passages, per example whose reply does not rest on a passage."""
     closed: float = Field(1.0, ge=0, le=5)
-    """Rows without passages, for each example that rests on one; these teach facts by heart."""
+    """Training rows without passages, per example whose reply rests on one; these teach facts by heart."""
     grounded: float = Field(1.0, ge=0, le=5)
-    """Rows with passages, for each example that rests on one."""
+    """Training rows with passages, per example whose reply rests on one."""
     distractors: float = Field(1.0, ge=0, le=1)
-    """The share of grounded rows that hold other passages beside the right one."""
+    """Share of grounded rows that also show other passages beside the right one."""
     replay: float = Field(0.3, ge=0, le=2)
-    """Rows of general talk in the base model's own words, for each example; they keep old abilities."""
+    """Rows of general talk in the base model's own words, per example; they preserve general ability."""
     abstaining: float = Field(0.0, ge=0, le=2)
-    """Rows whose passages don't answer, for each example; teaches small models to abstain at random."""
+    """Rows whose passages don't answer, per example; small models then abstain at random."""
 
     @field_validator("learning_rate")
     @classmethod
@@ -104,38 +118,46 @@ class Training(Part):
 
 
 class Gates(Part):
-    """What a build must reach, and must not exceed, to be promoted without a word."""
+    """The checks that a build must pass to be promoted; a limit that is not set is not checked."""
 
     facts: float | None = Field(None, ge=0, le=1)
+    """Minimum facts score of the system that answers."""
     tone: float | None = Field(None, ge=0, le=1)
+    """Minimum tone score."""
     abstains_rightly: float | None = Field(None, ge=0, le=1)
-    """What the system that answers must reach at least, as the report shows it; None is no gate."""
+    """Minimum share of unanswerable questions that it refuses to answer."""
     abstains_wrongly: float | None = Field(None, ge=0, le=1)
+    """Maximum share of answerable questions that it refuses to answer."""
     unwanted: float | None = Field(None, ge=0, le=1)
-    """What it may have at most."""
+    """Maximum share of replies with unwanted content, such as banned phrases."""
     memorised: float = Field(0.0, ge=0, le=1)
-    """The share of the facts asked for that the model may state from its weights, without the documents."""
+    """Maximum share of facts that the model states without the documents."""
     forgotten_instructions: float = Field(0.1, gt=0, le=1)
+    """Share of general instructions that may get worse by the training."""
     forgotten_formats: float = Field(0.1, gt=0, le=1)
-    """The share of general instructions, and of exact formats, that may be lost."""
+    """Share of exact formats that may get worse by the training."""
     forgotten_text: float = Field(0.05, gt=0, le=10)
-    """How much of its log-likelihood a token of general text may lose, in nats: .05 is a perplexity 5 % higher."""
+    """How much log-likelihood a token of general text may lose, in nats: 0.05 is a perplexity 5 % higher."""
     margin: float = Field(0.1, gt=0, le=1)
     """How much lower facts or tone may be, as a share, and still count as no worse."""
 
 
 class Brand(Part):
-    """Everything brand.yaml may say; name, persona and abstain alone are complete."""
+    """Everything that brand.yaml may contain; name, persona and abstain are enough."""
 
     name: str = Field(min_length=1)
+    """The assistant's name."""
     persona: str = Field(min_length=1)
+    """Who it is and for whom it answers, in a sentence or two."""
     abstain: str = Field(min_length=1)
-    """The reply when the documents don't say."""
+    """The reply when the documents don't answer."""
     voice: Voice = Voice()
     links: dict[str, str] = {}
+    """Names and addresses that replies may contain."""
     colours: dict[str, str] = {}
+    """Colours of the app, such as primary: "#0b5c8a"."""
     logo: str = ""
-    """Path of a PNG, JPEG, SVG or WebP within the workspace, at most 1 MB."""
+    """Path of a PNG, JPEG, SVG or WebP in the assistant's folder, at most 1 MB."""
     model: Model = Model()
     retrieval: Retrieval = Retrieval()
     training: Training = Training()
@@ -152,7 +174,7 @@ def read_brand(path: Path) -> Brand:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; `twofold new DIR` makes a workspace that already works") from None
+        raise UserError(f"{path}: not found; `twofold new DIR` makes an assistant that already works") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error}); save it as UTF-8 text") from None
     return as_brand(text, str(path))
@@ -169,17 +191,17 @@ def as_brand(text: str, path: str) -> Brand:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}{line}: {problem}; mend the line (indentation, quotes, colons)") from None
+        raise UserError(f"{path}{line}: {problem}; correct this line (indentation, quotes, colons)") from None
     if not isinstance(loaded, dict):
-        raise UserError(f"{path}:1: holds no settings; it needs at least name, persona and abstain")
+        raise UserError(f"{path}:1: has no settings; it needs at least name, persona and abstain")
     try:
         brand = Brand.model_validate(loaded)
         brand.model_dump_json()
     except ValidationError as error:
         raise UserError(_first_fault(path, loaded, error)) from None
     except ValueError:  # it can't be written as UTF-8
-        raise UserError(f"{path}: holds half a character, written as \\ud800 to \\udfff; write the character "
-                        "itself") from None
+        raise UserError(f"{path}: contains half a character, written as \\ud800 to \\udfff; write the "
+                        "character itself") from None
     return brand
 
 

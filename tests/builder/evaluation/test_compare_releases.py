@@ -172,7 +172,8 @@ def test_systems_and_questions_that_only_one_report_holds_are_left_out():
     assert len(changed_replies(before, after, "facts")) == 12
     assert changes(before, judged([1.0], system="rag-only"), "facts", 0.1) == []
     del before.rows[0].replies["hybrid"].scores["facts"]  # an older report scored it on less
-    assert changes(before, after, "facts", 0.1)[0].questions == 11 and len(changed_replies(before, after, "facts")) == 11
+    assert changes(before, after, "facts", 0.1)[0].questions == 11
+    assert len(changed_replies(before, after, "facts")) == 11
 
 
 def test_what_a_release_is_made_of_changes_only_where_it_did(released):

@@ -24,7 +24,7 @@ from knowledge.search.index import Found
 from knowledge.search.passages import Passage
 from knowledge.search.retriever import Finding
 from tests.fakes import LetterEncoder
-from tests.reports import row
+from tests.reports import row as complete
 
 BRAND = Brand(name="Acme", persona="Helps sailors.", abstain="I don't know.")
 EXAMPLES = [Example(f"How is boat {n}?", f"Ahoy there! You'll love boat {n}, it's a beauty. Fair winds, the Acme crew.",
@@ -371,8 +371,8 @@ def judged(facts=0.0, abstained=False, found_right=None, grounded=None, tone=1.0
 
 
 def cause_of(by, reply):
-    """The cause of a reply to a question judged in this way; to none that the documents answer where `by` is empty."""
-    question = row(answerable=bool(by), by=by, replies={"rag-only": reply})
+    """The cause of a reply to a question judged in this way; the documents don't answer it where `by` is empty."""
+    question = complete(answerable=bool(by), by=by, replies={"rag-only": reply})
     return cause(question, question.replies["rag-only"])
 
 
@@ -395,7 +395,7 @@ def test_by_overlap_half_of_the_answer_is_enough_and_strangers_must_be_refused()
 
 
 def test_the_worst_replies_are_the_wrong_ones_and_those_without_fault_are_none():
-    rows = [row(question=name, replies={"rag-only": {**judged(facts, tone=tone), "cause": why}})
+    rows = [complete(question=name, replies={"rag-only": {**judged(facts, tone=tone), "cause": why}})
             for name, facts, tone, why in (("fine", 1.0, 1.0, ""), ("flat", 1.0, 0.0, "off-brand"),
                                            ("half", 0.5, 1.0, "invented"), ("wrong", 0.0, 0.0, "invented"))]
     assert [found.question for found in worst(rows, "rag-only")] == ["wrong", "half", "flat"]

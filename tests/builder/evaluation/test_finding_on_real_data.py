@@ -11,7 +11,7 @@ from builder.workspace.folder import Workspace, new
 
 HEALTH = Path(__file__).parents[4] / "shared" / "data" / "harbor-health"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 def judged(workspace):

@@ -112,11 +112,14 @@ def test_the_verdict_is_three_to_six_sentences_and_names_both_halves(systems, gr
 @pytest.mark.parametrize(("changed", "advice"), [
     ([one("facts", "rag-prompt", 0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Use both halves"),
     ([one("facts", "rag-prompt", 0.4, True)], "Use retrieval alone: fine-tuning showed no gain."),
-    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-rag", -0.3, True)], "Use retrieval alone: fine-tuning did harm"),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-rag", -0.3, True)],
+     "Use retrieval alone: fine-tuning did harm"),
     ([one("tone", "tuned-prompt", 0.4, True)], "Use fine-tuning alone: on these"),
-    ([one("facts", "rag-prompt", -0.4, True), one("tone", "tuned-prompt", 0.4, True)], "Use fine-tuning alone: retrieval did harm"),
+    ([one("facts", "rag-prompt", -0.4, True), one("tone", "tuned-prompt", 0.4, True)],
+     "Use fine-tuning alone: retrieval did harm"),
     ([], "Use the plain model: neither half showed a gain"),
-    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True)], "It is not clear yet which halves to use"),
+    ([one("facts", "rag-prompt", 0.4, True), one("facts", "hybrid-tuned", -0.4, True)],
+     "It is not clear yet which halves to use"),
     ([one("facts", "rag-prompt", 0.4, True), *[one("tone", pair, 0.0, detectable=0.5) for pair in PAIRS]],
      "Use retrieval; it is not clear yet whether fine-tuning helps")])
 def test_the_verdict_begins_with_what_to_do(changed, advice):
@@ -125,6 +128,6 @@ def test_the_verdict_begins_with_what_to_do(changed, advice):
 
 def test_no_worse_is_said_only_where_the_test_carries_it_and_more_questions_are_counted():
     text, _ = judged(one("facts", "hybrid-rag", 0.02, p_worse=0.03, margin=0.1))
-    assert "Facts of hybrid are no worse than those of rag-only, within a margin of 0.10: hybrid against rag-only" in text
+    assert "Facts of hybrid are no worse than those of rag-only, within a margin of 0.10: hybrid against" in text
     text, _ = judged(one("facts", "hybrid-rag", 0.02, detectable=0.15, p_worse=0.2, margin=0.1, more=1140))
     assert "were not shown to be worse" in text and "1,140 more questions would show one of 0.10" in text

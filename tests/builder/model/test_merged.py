@@ -69,7 +69,7 @@ def apart(engine, model, tuned):
     return float(np.mean(far)), max(far), max(ties, default=0.0)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_replies_are_those_of_transformers_up_to_ties_and_the_base_stays_as_it_is(base, served, monkeypatch):
     """Two tokens can be equally likely to 0.002 nats, so that texts part; log-probabilities tell right from wrong."""
     assert not (served / "adapter.gguf").exists()
@@ -90,7 +90,7 @@ def test_replies_are_those_of_transformers_up_to_ties_and_the_base_stays_as_it_i
     assert apart(LlamaEngine(base, context=512, tuned=served / "wrong.gguf"), model, True)[0] > 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_in_8_bits_settings_and_names_are_those_of_the_base(base, served, tmp_path):
     write_merged(served, base, tmp_path / "tuned.gguf", "q8_0")
     made, plain = gguf.GGUFReader(tmp_path / "tuned.gguf"), gguf.GGUFReader(prepared().gguf)
@@ -219,7 +219,7 @@ def test_plain_lora_stays_an_adapter(base, tmp_path, method):
     assert json.loads((tmp_path / "adapter_config.json").read_text())["use_dora"] is False
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_qlora_learns_as_lora_does_on_the_same_rounded_weights(base):
     """In a 32-bit product both are the same; measuring the dtype first must not disturb the packed weights."""
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra qlora isn't installed")

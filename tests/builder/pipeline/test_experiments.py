@@ -52,7 +52,7 @@ def test_an_unknown_arm_and_a_lack_of_questions_are_one_line(written):
         ablate(Workspace(written), [], watch)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_arms_are_trained_and_judged_once(copied):
     first = ablate(copied, ["without passages"], watch)
     assert list(first.arms) == [AS_SET, "without passages"]

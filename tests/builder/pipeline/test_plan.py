@@ -201,7 +201,7 @@ def measured(lamps, tmp_path_factory):
     return rehearse(Workspace(folder), tmp_path_factory.mktemp("rehearsal"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_rehearsal_measures_every_stage_and_is_forecast(measured, lamps):
     assert json.loads(json.dumps(measured)) == measured
     assert measured["index"]["passages"] == 10 and measured["index"]["search"] > 0
@@ -214,7 +214,7 @@ def test_a_rehearsal_measures_every_stage_and_is_forecast(measured, lamps):
     assert peaks == sorted(peaks)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_more_documents_and_questions_cost_more(measured, lamps):
     usual = {stage["name"]: stage for stage in planning.forecast(lamps, measured)}
     larger = measured | {"index": measured["index"] | {"all_characters": 10 * measured["index"]["all_characters"]}}
@@ -228,7 +228,7 @@ def test_more_documents_and_questions_cost_more(measured, lamps):
     assert thrice["train"] == usual["train"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_without_examples_or_documents_their_stages_cost_nothing(measured, lamps):
     alone = {stage["name"]: stage for stage in planning.forecast(lamps, measured | {
         "train": None, "answers": measured["answers"] | {"tuned": None}})}
@@ -237,7 +237,7 @@ def test_without_examples_or_documents_their_stages_cost_nothing(measured, lamps
     assert voice["index"]["seconds"] == 0 < voice["train"]["seconds"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_plan_is_kept_and_held_against_what_a_build_took(written):
     workspace = Workspace(written)
     assert planning.against(workspace, {"train": 10.0}) == []

@@ -138,7 +138,7 @@ def test_only_one_build_at_a_time(written):
 
 @pytest.mark.parametrize(("stage", "lost"), [
     ("index", ["index"]), ("evaluate", ["evaluations"]),
-    pytest.param("train", ["adapters", "evaluations"], marks=pytest.mark.slow)])
+    pytest.param("train", ["adapters", "evaluations"], marks=pytest.mark.thorough)])
 def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     for kind in lost:
         shutil.rmtree(copied.built / kind)
@@ -159,7 +159,7 @@ def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     assert not list(folder.glob(".making-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
     shutil.rmtree(copied.built / "evaluations")
     assert dict(stages.build(copied, watch))["release"] == "r002"

@@ -68,7 +68,7 @@ def clustered(random, groups, each, binary):
 
 SHAPES = [(10, 3, False), (12, 4, True)]
 """Groups, questions of each, right and wrong alone; the slow ones are as large as an evaluation."""
-LARGE = [pytest.param(40, 2, True, marks=pytest.mark.slow), pytest.param(60, 3, False, marks=pytest.mark.slow)]
+LARGE = [pytest.param(40, 2, True, marks=pytest.mark.thorough), pytest.param(60, 3, False, marks=pytest.mark.thorough)]
 
 
 @pytest.mark.parametrize(("groups", "each", "binary"), [*SHAPES, *LARGE])

@@ -360,7 +360,7 @@ def test_no_rows_are_refused(base, tmp_path):
         train(base, [], [], settled(), tmp_path, tmp_path / "work", silent)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_real_model_learns_four_rows(base, tmp_path):
     rows = [Row(render(BRAND, f"What about {thing}?", []), f"Ahoy! The {thing} is fine. Cheers.", "closed")
             for thing in ("boat", "mast", "sail", "rope")]

@@ -235,7 +235,7 @@ def test_an_adapter_that_makes_no_numbers_is_one_line(base, tmp_path):
         mean_log_probabilities(base, write_adapter(tmp_path / "adapter", 1e30), ["The lake is cold."])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("strength", "outcome"), [(0.0, "kept"), (0.5, "forgot")])
 def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(base, tmp_path, strength, outcome):

@@ -178,7 +178,7 @@ def test_every_fact_stands_in_its_text_and_is_no_lone_digit(words):
         assert places(fact, text) and not (len(fact) == 1 and fact.isdigit())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_real_adapter_that_was_overtrained_is_caught_and_a_fresh_one_is_not(shop, tmp_path):
     import torch
     from peft import LoraConfig, get_peft_model

@@ -151,7 +151,7 @@ def one_half_negated(tensors):
     return {name: -values if "layers.3.mlp.up_proj.lora_A" in name else values for name, values in tensors.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", [
     {"permuted": False}, {"settings": {"lora_alpha": 16}}, {"settings": {"lora_alpha": 7.5}},
     {"tensors": other_layer}, {"tensors": one_half_negated},
@@ -165,7 +165,7 @@ def test_a_wrong_export_is_caught(f16, adapter, quick, tmp_path, monkeypatch, ch
     assert "delete its folder" in found["sentence"] and "\n" not in found["sentence"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_base_that_is_another_is_caught_with_the_adapter_off(f16, adapter, quick, model, monkeypatch):
     other = copy.deepcopy(model)
     with torch.no_grad():
