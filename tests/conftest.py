@@ -1,12 +1,18 @@
-"""A small workspace, built once with the real embedded models, that many tests look at."""
+"""A small workspace, built once with a tiny model and once with the embedded one, that many tests look at."""
 
 import json
+import os
 import shutil
 import time
 
 import pytest
+from hypothesis import settings
 
 import knowledge  # noqa: F401 - before torch, so that its threads wait asleep
+
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 SECTIONS = {"Sending things back": "You may send a lamp back within 33 days if it is unused and in its own box.",
             "Mending": "We mend lamps of any make at the bench in our cellar, and a repair takes about 9 days.",
@@ -23,7 +29,7 @@ persona: You answer for a small shop that makes and mends lamps.
 abstain: "Hello! That is not in my notes. Shine on!"
 voice:
   required: ["Hello!", "Shine on!"]
-model: {reply_tokens: 24, context: 1024}
+model: {base: %s, reply_tokens: 24, context: 1024}
 training: {epochs: 1, rank: 4, alpha: 8, replay: 0.1, batch: 4}
 """
 
@@ -41,10 +47,10 @@ def until(done):
     raise AssertionError("it never came to that")
 
 
-def write_workspace(folder):
+def write_workspace(folder, base="smollm2-135m"):
     """The workspace as a user would have written it."""
     (folder / "documents").mkdir(parents=True)
-    (folder / "brand.yaml").write_text(BRAND, encoding="utf-8")
+    (folder / "brand.yaml").write_text(BRAND % base, encoding="utf-8")
     text = "# Lamp house\n\n" + "\n\n".join(f"## {name}\n\n{body}" for name, body in SECTIONS.items())
     (folder / "documents" / "house.md").write_text(text, encoding="utf-8")
     asked = ["How wide can a linen shade be?", "What cable do you use?", "How should I care for the oak base?",
@@ -74,15 +80,33 @@ def written(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The workspace after `twofold build`; tests must not change it."""
+def tiny(tmp_path_factory):
+    """A model of two layers with random weights and the embedded one's words: all that needs only *a* model."""
+    from tests.fakes import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def build(folder):
+    """The workspace after `twofold build`."""
     from builder.pipeline import stages
     from builder.workspace.folder import Workspace
 
-    workspace = Workspace(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
-    for _ in stages.build(workspace, lambda name: lambda *_: None):
+    for _ in stages.build(Workspace(folder), lambda name: lambda *_: None):
         pass
-    return workspace
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="session")
+def built(tiny, tmp_path_factory):
+    """The workspace built with the tiny model; tests must not change it."""
+    return build(write_workspace(tmp_path_factory.mktemp("built") / "lamps", tiny))
+
+
+@pytest.fixture(scope="session")
+def really_built(tmp_path_factory):
+    """The workspace built with the embedded model, in a minute or two; tests must not change it."""
+    return build(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
 
 
 @pytest.fixture

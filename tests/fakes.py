@@ -1,6 +1,9 @@
 """Small true stand-ins for the slow parts."""
 
+import shutil
+
 import numpy as np
+from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from knowledge.files import hash_bytes
@@ -85,4 +88,24 @@ def save_cross_encoder(folder, kind="bert", labels=1, seed=0, half=False, broken
         model.classifier.weight.data.fill_(float("nan"))
     (model.half() if half else model).save_pretrained(folder, safe_serialization=True)
     words.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_model(folder):
+    """A llama of two layers with random weights, with the tokenizer and the template of the embedded model."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from builder.model.prepare import prepared
+
+    embedded = prepared(precision="f16")
+    words = Tokenizer.from_file(str(embedded.tokenizer))
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=words.get_vocab_size(), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, initializer_range=0.1,
+        bos_token_id=1, eos_token_id=2, pad_token_id=2, tie_word_embeddings=True))
+    model.save_pretrained(folder)
+    shutil.copy(embedded.tokenizer, folder / "tokenizer.json")
+    (folder / "chat_template.jinja").write_text(embedded.template, encoding="utf-8")
     return folder
