@@ -23,8 +23,8 @@ VARIABLES = {
 
 def settings() -> str:
     """The settings of brand.yaml, block by block, as Markdown."""
-    lines = ["# Settings", "", "Everything that `brand.yaml` may contain. Only `name`, `persona` and `abstain` are required; "
-             "an unknown key is an error.", "", "## Top level", ""]
+    lines = ["# Settings", "", "Everything that `brand.yaml` may contain. Only `name`, `persona` and `abstain` are "
+             "required; an unknown key is an error.", "", "## Top level", ""]
     blocks = {name: field for name, field in Brand.model_fields.items() if _block(field)}
     lines += _table({name: field for name, field in Brand.model_fields.items() if name not in blocks})
     for name, field in blocks.items():

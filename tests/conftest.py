@@ -74,17 +74,18 @@ def write_workspace(folder, base="smollm2-135m"):
     return folder
 
 
-@pytest.fixture
-def written(tmp_path):
-    return write_workspace(tmp_path / "lamps")
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """A model of two layers with random weights and the embedded one's words: all that needs only *a* model."""
     from tests.fakes import save_tiny_model
 
     return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def written(tiny, tmp_path):
+    """The workspace as a user would have written it, with the tiny model."""
+    return write_workspace(tmp_path / "lamps", tiny)
 
 
 def build(folder):

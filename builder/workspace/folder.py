@@ -33,7 +33,7 @@ def new(folder: Path, template: str = "support") -> None:
     if template not in templates():
         raise UserError(f"{template}: no such template; there are: {', '.join(templates())}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is not an empty folder; choose another name, nothing is overwritten")
+        raise UserError(f"{folder}: an assistant or a folder with files of this name exists; choose another name")
     if folder.exists():
         folder.rmdir()
     make_folder(folder, partial(_copy, TEMPLATES / template))
@@ -68,7 +68,7 @@ class Workspace:
         """Open the folder; UserError when it holds no brand.yaml."""
         self.folder = folder
         if not (folder / "brand.yaml").is_file():
-            raise UserError(f"{folder}: holds no brand.yaml; `twofold new {folder}` makes a workspace that works")
+            raise UserError(f"{folder}: has no brand.yaml; `twofold new {folder}` makes an assistant that works")
 
     @cached_property
     def brand(self) -> Brand:

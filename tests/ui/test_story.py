@@ -54,7 +54,7 @@ def build(seen, here, name):
     says(seen, "Building: ")
     seen.page.get_by_text("Building: ").wait_for(state="detached", timeout=240_000)
     says(seen, "The last build")
-    assert releases.names(here)[-1] == name and read_progress(here).state == "finished"
+    assert releases.release_names(here)[-1] == name and read_progress(here).state == "finished"
 
 
 def taught(here):

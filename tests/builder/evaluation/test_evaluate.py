@@ -407,8 +407,8 @@ def test_other_wordings_are_asked_of_every_system_and_judged_together():
         f"What speed has boat {question.line}?", f"How quick is boat {question.line}?"))
              for question in QUESTIONS[:12]]
     engine = Sailor()
-    made = evaluated(Assistant(BRAND, engine, Finder(), True), [*asked, *QUESTIONS[12:], *STRANGERS], EXAMPLES, EXAMPLES,
-                    lambda done, total, note: None, paraphrases=True)
+    made = evaluated(Assistant(BRAND, engine, Finder(), True), [*asked, *QUESTIONS[12:], *STRANGERS], EXAMPLES,
+                     EXAMPLES, lambda done, total, note: None, paraphrases=True)
     # search finds nothing for "What speed", so those that retrieve abstain there; the others are wrong throughout
     assert values(made, "agreement") == [1, pytest.approx(1 / 3), 1, pytest.approx(1 / 3)]
     assert values(made, "pass_k") == [0, 0, 0, 0] and values(made, "pass_k", "n") == [12] * 4

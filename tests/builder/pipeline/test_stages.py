@@ -15,16 +15,48 @@ import pytest
 from builder.answering.opening import open_assistant, open_retriever
 from builder.answering.systems import system_named
 from builder.evaluation.arms import Extras
+from builder.evaluation.report import last_report
 from builder.pipeline import index_stage, stages
 from builder.workspace import releases
 from builder.workspace.folder import Workspace
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.search import index
 from tests.fakes import save_cross_encoder
+from tests.reports import report as complete
 
 
 def watch(name):
     return lambda *_: None
+
+
+def built_again(workspace):
+    """What a build made, once its last stage is done."""
+    *_, (_, results) = stages.build(workspace, watch)
+    return results
+
+
+def test_the_stages_come_in_their_order_and_the_audit_first(copied):
+    shown = [(stage, results.findings is not None) for stage, results in stages.build(copied, watch)]
+    assert shown == [(stage, True) for stage in stages.Stage]
+    kept = json.loads((copied.built / "audit.json").read_text())
+    assert len(kept["findings"]) == len(built_again(copied).findings)
+
+
+def test_a_build_does_not_begin_on_data_that_cannot_be_read(written):
+    (written / "examples.jsonl").write_text("{half\n")
+    with pytest.raises(UserError, match=r"examples.jsonl:1"):
+        list(stages.build(Workspace(written), watch))
+    assert not (written / ".twofold" / "index").exists()
+
+
+def test_a_live_release_whose_report_cannot_be_read_fails_a_check_and_stops_no_build(copied):
+    releases.promote(copied, "r001", force=True)
+    (copied.current().evaluation / "report.json").write_text("{}")
+    shutil.copytree(copied.current().evaluation, copied.built / "evaluations" / "other")
+    copied.use("evaluation", copied.built / "evaluations" / "other")
+    report = complete([{"question": "q"}], ("hybrid",))
+    gate = stages._report_gates(copied, report)[-1]
+    assert gate.name == "no worse than r001" and not gate.met and "older version" in gate.reason
 
 
 def test_a_build_makes_every_part_and_a_release(built):
@@ -35,10 +67,11 @@ def test_a_build_makes_every_part_and_a_release(built):
     assert {"report.json", "report.html", "report.md", "report.csv", "report.junit.xml", "promptfoo.json",
             "inspect"} == {file.name for file in state.evaluation.iterdir()}
     assert len(list((state.evaluation / "inspect").iterdir())) == 5
-    assert releases.names(built) == ["r001"]
-    report = built.report()
-    assert list(report["systems"]) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
-    assert (report["questions"], report["answerable"], len(report["rows"])) == (4, 3, 4)
+    assert releases.release_names(built) == ["r001"]
+    report = last_report(built)
+    assert list(report.systems) == ["prompt-only", "rag-only", "fine-tune-only", "hybrid"]
+    assert (report.questions, report.answerable, len(report.rows)) == (4, 3, 4)
+    assert report.build.gates == releases.read_release(built, "r001").gates
 
 
 def test_the_adapter_is_a_folder_that_peft_loads(built):
@@ -47,7 +80,8 @@ def test_the_adapter_is_a_folder_that_peft_loads(built):
     from builder.model import prepare
     from builder.model.transformers_engine import load_base
 
-    model = PeftModel.from_pretrained(load_base(prepare.prepared(precision="f16")), built.current().adapter)
+    base = load_base(prepare.prepared(built.brand.model.base, "f16"))
+    model = PeftModel.from_pretrained(base, built.current().adapter)
     assert model.peft_config["default"].r == 4
 
 
@@ -57,35 +91,36 @@ def test_nothing_on_this_machine_is_named_in_what_is_built(built):
 
 
 def test_a_report_names_what_it_rests_on(built):
-    rests = built.report()["provenance"]
+    rests = last_report(built).provenance
     adapter = built.current().adapter / "adapter.gguf"
-    assert rests["sha256"]["adapter"] == hashlib.sha256(adapter.read_bytes()).hexdigest()
-    assert rests["settings"]["training"]["rank"] == 4 and rests["packages"]["xllamacpp"]
-    assert rests["sha256"]["adapter"] in (built.current().evaluation / "report.html").read_text()
+    assert rests.sha256["adapter"] == hashlib.sha256(adapter.read_bytes()).hexdigest()
+    assert rests.settings["training"]["rank"] == 4 and rests.packages["xllamacpp"]
+    assert rests.sha256["adapter"] in (built.current().evaluation / "report.html").read_text()
 
 
 def test_seeds_are_trained_and_judged_beside_the_first(copied):
-    made = stages.evaluate(copied, watch, Extras(seeds=2))["seeds"]
-    assert made["seeds"] == [0, 1] and copied.current().adapter == releases.unit(copied).state.adapter
+    made = stages.evaluate(copied, watch, Extras(seeds=2)).seeds
+    assert made.seeds == [0, 1] and copied.current().adapter == releases.unit(copied).state.adapter
     assert len(list((copied.built / "adapters").iterdir())) == 2
-    report, pairs = copied.report(), {(one["score"], one["left"], one["right"]): one for one in made["differences"]}
-    usual = {(one["score"], one["left"], one["right"]): one for one in report["differences"]}
+    report = last_report(copied)
+    pairs = {(one.score, one.left, one.right): one for one in made.differences}
+    usual = {(one.score, one.left, one.right): one for one in report.differences}
     assert ("tone", "hybrid", "rag-only") in pairs and ("tone", "rag-only", "prompt-only") not in pairs
     for pair, one in pairs.items():
-        assert len(one["values"]) == 2 and one["values"][0] == pytest.approx(usual[pair]["value"])
-        assert one["value"] == pytest.approx(sum(one["values"]) / 2)
-        assert one["spread"] == pytest.approx(abs(one["values"][0] - one["values"][1]) / 2**0.5)
+        assert len(one.values) == 2 and one.values[0] == pytest.approx(usual[pair].value)
+        assert one.value == pytest.approx(sum(one.values) / 2)
+        assert one.spread == pytest.approx(abs(one.values[0] - one.values[1]) / 2**0.5)
     page = (copied.current().evaluation / "report.html").read_text()
-    assert "The luck of training" in page and "Seeds of training" in (
+    assert "Other training seeds" in page and "Other training seeds" in (
         copied.current().evaluation / "report.md").read_text()
 
 
 def test_building_again_makes_nothing_again(copied):
     before = {file: file.stat().st_mtime_ns for file in copied.built.rglob("*") if file.is_file()
-              and file.name not in ("current.json", "building", "release.json")}
+              and file.name not in ("current.json", "building", "release.json", "audit.json")}
     known = (copied.built / "releases" / "r001" / "release.json").read_bytes()
-    results = dict(stages.build(copied, watch))
-    assert results["train"]["reused"] and results["index"]["unchanged"] == 1 and results["release"] == "r001"
+    results = built_again(copied)
+    assert results.training.reused and results.index.unchanged == 1 and results.release == "r001"
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert (copied.built / "releases" / "r001" / "release.json").read_bytes() == known
 
@@ -93,7 +128,7 @@ def test_building_again_makes_nothing_again(copied):
 def test_a_new_document_is_known_after_indexing(copied):
     (copied.folder / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
     summary = index_stage.build_index(copied, watch)
-    assert (summary["read"], summary["unchanged"], summary["removed"]) == (1, 1, 0)
+    assert (summary.read, summary.unchanged, summary.removed) == (1, 1, 0)
     found = open_assistant(copied).answer("What is the cat of the house called?", system_named("rag-only")).found
     assert found[0].passage.document == "documents/cats.md"
 
@@ -102,25 +137,25 @@ def test_without_documents_the_tuned_half_is_built(written):
     shutil.rmtree(written / "documents")
     (written / "questions.jsonl").unlink()
     workspace = Workspace(written)
-    assert index_stage.build_index(workspace, watch)["documents"] == 0
+    assert index_stage.build_index(workspace, watch).documents == 0
     assert workspace.current().index is None
 
 
 def test_an_index_is_not_given_up_unasked(copied):
     before = copied.current().index
     shutil.rmtree(copied.folder / "documents")
-    with pytest.raises(JudgedFailure, match="holds no document any more, so the old index stays"):
+    with pytest.raises(JudgedFailure, match="has no documents any more, so the old index stays"):
         index_stage.build_index(copied, watch)
     assert copied.current().index == before
-    assert index_stage.build_index(copied, watch, force=True)["documents"] == 0 and copied.current().index is None
+    assert index_stage.build_index(copied, watch, force=True).documents == 0 and copied.current().index is None
 
 
 def test_without_examples_the_finding_half_is_built(written):
     (written / "examples.jsonl").unlink()
     workspace = Workspace(written)
-    results = dict(stages.build(workspace, watch))
-    assert results["train"] is None and results["release"] == "r001"
-    assert list(results["evaluate"]["systems"]) == ["prompt-only", "rag-only"]
+    results = built_again(workspace)
+    assert results.training is None and results.release == "r001"
+    assert list(results.report.systems) == ["prompt-only", "rag-only"]
 
 
 def test_without_either_half_the_build_says_what_is_missing(written):
@@ -153,17 +188,17 @@ def test_a_stage_that_is_killed_carries_on(copied, stage, lost):
     assert not [one for one in folder.iterdir() if not one.name.startswith(".")]
     assert all(getattr(copied.current(), one) is None for one in [{"train": "adapter", "index": "index",
                                                                    "evaluate": "evaluation"}[stage]])
-    results = dict(stages.build(copied, watch))
-    releases.promote(copied, results["release"], force=True)
-    assert releases.live_name(copied) == results["release"]
+    release = built_again(copied).release
+    releases.promote(copied, release, force=True)
+    assert releases.live_name(copied) == release
     assert not list(folder.glob(".making-*"))
 
 
 @pytest.mark.thorough
 def test_a_release_whose_report_was_made_again_is_a_new_one(copied):
     shutil.rmtree(copied.built / "evaluations")
-    assert dict(stages.build(copied, watch))["release"] == "r002"
-    with pytest.raises(UserError, match="missing or changed"):
+    assert built_again(copied).release == "r002"
+    with pytest.raises(UserError, match="missing or were changed"):
         releases.promote(copied, "r001", force=True)
     releases.promote(copied, "r002", force=True)
 
@@ -184,7 +219,7 @@ def test_an_index_that_finds_less_is_held_back(copied):
     assert "--force" in str(caught.value) and copied.current().index == before
     assert open_assistant(copied).answer("When do parcels leave the warehouse?", system_named("rag-only")).found
     forced = index_stage.build_index(copied, watch, force=True)
-    assert forced["passages"] == 9 and copied.current().index != before
+    assert forced.passages == 9 and copied.current().index != before
     assert copied.previous("index") == before
     index_stage.roll_back_index(copied)
     assert copied.current().index == before
@@ -196,7 +231,7 @@ def test_moving_and_rewording_a_section_breaks_nothing(copied):
     place.unlink()
     (copied.folder / "documents" / "shop.md").write_text(text)
     made = index_stage.build_index(copied, watch)
-    assert made["broke"] == [] and (made["read"], made["removed"]) == (1, 1)
+    assert made.broke == [] and (made.read, made.removed) == (1, 1)
 
 
 def test_old_indexes_are_cleared_but_for_the_one_before_and_releases(copied):
@@ -231,7 +266,7 @@ def test_an_index_of_another_version_is_made_again(copied, monkeypatch):
     before = copied.current().index
     monkeypatch.setattr(index, "VERSION", "of tomorrow")
     made = index_stage.build_index(copied, watch)
-    assert copied.current().index != before and made["read"] == made["documents"]
+    assert copied.current().index != before and made.read == made.documents
     assert open_retriever(copied.brand, copied.current().index).find("When do parcels leave?").found
 
 

@@ -1,9 +1,13 @@
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
 
 import pytest
 
@@ -11,14 +15,31 @@ from builder.curation.feedback import Item, record
 from builder.workspace import releases
 from builder.workspace.folder import PLANNING, Workspace
 from knowledge.files import held
+from ui.cli.main import main
 
 HEEDS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); from ui.cli.main import main; main()"
 """Runs the command even where what started the tests ignores Ctrl-C, as shells in the background do."""
 
 
-def twofold(*words, **more):
-    return subprocess.run([sys.executable, "-m", "ui.cli", *map(str, words)],
-                          capture_output=True, text=True, timeout=250, **more)
+@dataclass
+class Run:
+    """What became of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def twofold(*words):
+    """Run a command in this process, as its entry point does."""
+    with (patch.object(sys, "argv", ["twofold", *map(str, words)]), redirect_stdout(io.StringIO()) as out,
+          redirect_stderr(io.StringIO()) as errors):
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    return Run(code, out.getvalue(), errors.getvalue())
 
 
 def failed(run):
@@ -80,7 +101,7 @@ def test_evaluate_retrieval_alone(built):
 def test_of_two_plans_at_once_the_second_is_told_to_wait(written):
     with held(written / ".twofold" / PLANNING):
         run = twofold("plan", written, "--json")
-    assert "is planned already; wait for that plan" in failed(run) and not run.stdout
+    assert "another plan is running here; wait for it" in failed(run) and not run.stdout
 
 
 def test_plan_names_each_stage(built):
@@ -103,7 +124,7 @@ def test_a_release_is_promoted_and_rolled_back(copied):
 def test_new_makes_a_workspace_and_overwrites_nothing(tmp_path):
     assert twofold("new", tmp_path / "shop").returncode == 0
     assert (tmp_path / "shop" / "brand.yaml").exists()
-    assert "not an empty folder" in failed(twofold("new", tmp_path / "shop"))
+    assert "choose another name" in failed(twofold("new", tmp_path / "shop"))
     assert "there are: blank, support" in failed(twofold("new", tmp_path / "other", "--template", "nobody"))
 
 
@@ -118,7 +139,7 @@ def test_audit_exits_1_when_something_spoils_the_result(written):
 
 @pytest.mark.parametrize("words", [("export",), ("serve",)])
 def test_what_is_not_built_yet_says_so(built, words):
-    assert "not built yet" in failed(twofold(*words, built.folder))
+    assert "not available yet" in failed(twofold(*words, built.folder))
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
@@ -131,8 +152,8 @@ def test_a_broken_file_is_one_line_that_names_it(written, name, content, said):
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (("ask", "/nowhere", "Why?"), "holds no brand.yaml"), (("ask",), "Missing argument"),
-    (("nonsense",), "No such command"), (("app", "/nowhere"), "is no folder")])
+    (("ask", "/nowhere", "Why?"), "has no brand.yaml"), (("ask",), "Missing argument"),
+    (("nonsense",), "No such command"), (("app", "/nowhere"), "is not a folder")])
 def test_a_wrong_command_is_one_line(words, said):
     assert said in failed(twofold(*words))
 
@@ -168,7 +189,7 @@ def test_ctrl_c_stops_with_130_and_one_line(written):
     os.kill(running.pid, signal.SIGINT)
     errors = running.communicate(timeout=60)[1]
     assert running.returncode == 130 and "Traceback" not in errors
-    assert errors.splitlines()[-1] == "twofold: stopped; nothing is lost, the same command carries on"
+    assert errors.splitlines()[-1] == "twofold: Stopped. Run the same command to resume."
 
 
 def test_ctrl_c_within_a_reply_stops_it(built):
@@ -182,7 +203,7 @@ def test_ctrl_c_within_a_reply_stops_it(built):
         errors = running.communicate(timeout=20)[1]
         # where it was done before, it ends as it would have, or by the signal while Python itself ends
         assert "Traceback" not in errors and running.returncode in (130, 0, -signal.SIGINT)
-        assert running.returncode != 130 or "stopped" in errors
+        assert running.returncode != 130 or "Stopped" in errors
 
 
 def test_each_sentence_of_a_reply_is_cited_or_marked(built):
@@ -223,7 +244,7 @@ def test_feedback_is_listed_with_the_blind_choices(written):
         record(Workspace(written), Item(str(number), "choice", f"Which {number}?", "d", system="hybrid", others=others))
     run = twofold("feedback", written)
     assert run.returncode == 0 and "choice: Which 2?" in run.stdout and "3 blind choices on 3 questions" in run.stdout
-    assert "3 to be decided on" in run.stderr
+    assert "3 to decide about" in run.stderr
     told = json.loads(twofold("feedback", written, "--json").stdout)
     assert [one["system"] for one in told["waiting"]] == ["hybrid"] * 3
     assert told["choices"]["wins"]["hybrid"]["value"] == 1 and told["lacks"] == []
@@ -235,7 +256,7 @@ def test_what_was_said_of_a_reply_is_printed_by_whose_it_is(written):
     record(here, Item("2", "choice", "Where?", others={"rag-only": "Here.", "hybrid": "There."}))
     run = twofold("feedback", written)
     assert run.returncode == 0 and run.stdout.startswith(
-        "choice: Where?\n  none of the replies was chosen\n"
+        "choice: Where?\n  no reply was chosen\n"
         "down: When?\n  rag-only replied: At nine.\n    Bless you!\n  a person's better reply: At ten.\n")
     assert "1 blind choice on 1 question" in [line.strip() for line in run.stdout.splitlines()]
 
@@ -252,7 +273,7 @@ def test_a_watched_folder_is_indexed_after_a_change(written):
 
     try:
         assert "1 documents" in until("documents,")
-        until("watching")
+        until("watching for changes")
         (written / "documents" / "cats.md").write_text("## The cat\n\nThe cat of the house is called Ember.\n")
         assert "2 documents" in until("documents,")
     finally:

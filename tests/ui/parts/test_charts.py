@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from builder.evaluation.compare_releases import Change
 from builder.report.pages import number
+from builder.scoring.statistics import Outcome
 from ui.parts.charts import (
     REACH,
     UNSCORED,
@@ -64,7 +66,7 @@ def test_nothing_chosen_is_no_filter_and_a_click_goes_before_a_box():
 
 
 def test_the_charts_offer_what_the_page_reads_of_them():
-    cells = causes_chart([{"cause": "invented", "system": "hybrid", "count": 0}]).to_dict()
+    cells = causes_chart([("invented", "hybrid", 0)]).to_dict()
     assert [one["name"] for one in cells["params"]] == ["cells"]
     points = replies_chart(placed([(0.5, None)]), "facts", "tone", ["hybrid", "few-shot"]).to_dict()
     assert {one["name"] for one in points["params"]} == {"points", "box"}
@@ -73,8 +75,8 @@ def test_the_charts_offer_what_the_page_reads_of_them():
 
 
 def test_a_change_that_is_not_known_is_left_out_of_the_chart_and_all_others_say_their_verdict():
-    known = {"system": "hybrid", "difference": -0.2, "low": -0.3, "high": -0.1, "outcome": "forgot"}
-    unknown = dict.fromkeys(known) | {"system": "rag-only"}
+    known = Change("hybrid", 12, 0.5, 0.3, -0.2, -0.3, -0.1, Outcome.FORGOT)
+    unknown = Change("rag-only", 0, None, None)
     assert changes_chart([unknown], "share") is None and outcome(unknown) == "not judged"
     chart = changes_chart([known, unknown], "share").to_dict()
     rows = [row for layer in chart["layer"] for row in layer["data"].get("values", ()) if "name" in row] or [

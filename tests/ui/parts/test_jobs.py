@@ -1,6 +1,5 @@
 """What the app starts: a process of its own that does what the command does, and whose fault is told on the page."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from builder.evaluation.report import last_report
 from builder.pipeline.stages import building
 from builder.workspace import releases
 from builder.workspace.folder import Workspace
@@ -23,7 +23,7 @@ def test_a_command_that_can_not_be_done_leaves_its_one_line(written):
     (written / "questions.jsonl").unlink()
     start(written, "evaluate")
     until(lambda: fault_of(written))
-    assert "questions.jsonl: holds no questions" in fault_of(written)
+    assert "questions.jsonl: has no test questions" in fault_of(written)
     start(written, "releases")
     assert fault_of(written) == ""  # of the one before nothing is left
 
@@ -33,7 +33,7 @@ def test_a_folder_that_looks_like_an_option_is_a_folder(written):
     (odd / "questions.jsonl").unlink()
     start(odd, "evaluate")
     until(lambda: fault_of(odd))
-    assert "holds no questions" in fault_of(odd)
+    assert "has no test questions" in fault_of(odd)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def page(copied, monkeypatch):
 
 
 def test_arms_chosen_on_the_page_are_rows_of_the_next_report(page, copied):
-    before = copied.report()
+    before = last_report(copied)
     test = page("views/report.py")
     test.multiselect(key="arms").set_value(["few-shot", "stuffed"])
     test = test.run()
@@ -53,19 +53,19 @@ def test_arms_chosen_on_the_page_are_rows_of_the_next_report(page, copied):
 
     def ended():
         progress = read_progress(Workspace(copied.folder))
-        return progress is not None and progress.state != "running" and Workspace(copied.folder).report() != before
+        return progress is not None and progress.state != "running" and last_report(Workspace(copied.folder)) != before
 
     until(ended)
-    made = Workspace(copied.folder).report()
-    assert list(made["arms"]) == ["few-shot", "stuffed"] and made["systems"]["stuffed"]["tone"]["value"] is not None
-    assert json.dumps(made["systems"]["hybrid"]["facts"]) == json.dumps(before["systems"]["hybrid"]["facts"])
+    made = last_report(Workspace(copied.folder))
+    assert list(made.arms) == ["few-shot", "stuffed"] and made.estimate("stuffed", "tone").value is not None
+    assert made.estimate("hybrid", "facts") == before.estimate("hybrid", "facts")
 
 
 def test_the_training_page_tells_what_went_wrong(page, copied):
     write_lines(copied.folder / "questions.jsonl", [])
     start(copied.folder, "evaluate")
     until(lambda: fault_of(copied.folder))
-    assert any("holds no questions" in one.value for one in page("views/build.py").error)
+    assert any("has no test questions" in one.value for one in page("views/build.py").error)
 
 
 def test_a_build_started_on_the_page_is_stopped_on_the_page_and_carries_on(written, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_build_started_on_the_page_is_stopped_on_the_page_and_carries_on(writt
     start(written, "build")
     until(lambda: state() == "running")
     until(lambda: state() == "finished")
-    assert releases.names(Workspace(written)) == ["r001"]
+    assert releases.release_names(Workspace(written)) == ["r001"]
 
 
 def test_nobody_is_ended_where_no_build_works(written):

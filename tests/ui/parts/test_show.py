@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from markdown_it import MarkdownIt
 
+from builder.evaluation.report import Difference
 from ui.parts.charts import change, differences_chart, written
 from ui.parts.show import counted, marked, plain
 
@@ -29,13 +30,15 @@ def test_figures_are_written_in_their_unit():
     assert [change(0.03, "share"), change(-1.26, "seconds"), change(None, "share")] == ["+3", "-1.3", "–"]
 
 
-def test_a_difference_that_could_not_be_scored_is_left_out_of_the_chart():
-    known = {"left": "hybrid", "right": "rag-only", "value": 0.1, "low": 0.0, "high": 0.2, "verdict": "better"}
-    chart = differences_chart([known, {**known, "value": None, "right": "prompt-only"}], "share").to_dict()
+def test_each_difference_is_named_in_the_chart():
+    known = Difference(score="facts", left="hybrid", right="rag-only", value=0.1, low=0.0, high=0.2, p=0.1,
+                       adjusted=0.1, detectable=0.1, primary=True)
+    chart = differences_chart([known, known.model_copy(update={"left": "interaction", "right": ""})],
+                              "share").to_dict()
     names = {row["name"] for rows in chart["datasets"].values() for row in rows if "name" in row} \
         if "datasets" in chart else {row["name"] for layer in chart["layer"] for row in layer["data"]["values"]
                                      if "name" in row}
-    assert names == {"hybrid − rag-only"}
+    assert names == {"hybrid − rag-only", "interaction of the halves"}
 
 
 @given(some.text(max_size=60), some.integers(0, 60), some.integers(0, 60))

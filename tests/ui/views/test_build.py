@@ -96,13 +96,13 @@ def test_a_build_that_has_ended_says_what_it_made_and_what_the_audit_found(page,
     with recorded(lambda name: silent, workspace) as watch:
         ticked(watch)
     trained(workspace, NEW)
-    write_json(workspace.built / "releases" / "r001" / "release.json", {"brand": "", "gates": [
+    write_json(workspace.built / "releases" / "r001" / "release.json", {"name": "r001", "brand": "", "sha256": "", "gates": [
         {"name": "served as trained", "met": True, "said": ""}, {"name": HOSTILE, "met": False, "said": ""}]})
     wrong = Finding("leak", "questions.jsonl", 4, "error", f"asks {HOSTILE}", "drop it", COSTS[0])
     write_json(workspace.built / "audit.json", as_json([wrong, replace(wrong, severity="note")]))
     test = page()
     missed, found = (one.value for one in test.warning)
-    assert missed == plain(f"r001 is built and missed: {HOSTILE}.")
+    assert missed == plain(f"r001 is built, but failed: {HOSTILE}.")
     assert found == plain(f"The audit found 1 error when it began, such as: questions.jsonl:4: asks {HOSTILE}.")
     assert [link.proto.label for link in test.get("page_link")] == [
         "Read the report", "See the releases", "Chat", "All findings"]

@@ -78,7 +78,7 @@ def test_a_new_assistant_is_made_from_a_template_and_chosen(opened, shelf):
 
 
 @pytest.mark.parametrize(("name", "told"), [("", "no letter or digit"), ("../..", "no letter or digit"),
-                                            ("Acme", "is not an empty folder"), ("notes", "")])
+                                            ("Acme", "choose another name"), ("notes", "")])
 def test_a_name_that_will_not_do_is_one_line_and_makes_nothing(opened, shelf, name, told):
     before = sorted(one.name for one in shelf.rglob("*"))
     test = make(opened(), Name=name)

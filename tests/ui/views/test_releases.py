@@ -61,7 +61,7 @@ def said(test):
 def test_releases_are_promoted_and_rolled_back(page, here):
     test = page()
     assert [one.value for one in test.header][:3] == ["r003", "r002", "r001"]
-    assert "Nothing is live" in test.caption[1].value
+    assert "No release is live" in test.caption[1].value
     test = press(test, "promote r003")
     assert releases.live_name(here) == "r003" and "r003 answers." in test.caption[1].value
     test.checkbox(key="sure r002").check().run()
@@ -92,7 +92,7 @@ def test_each_release_says_what_it_is_made_of_and_leads_to_its_report(page, here
         assert f"- {'report' if part == 'evaluation' else part} `{sha256}`" in said(test)
     assert sum("Built 20" in one.value for one in test.caption) == 3
     links = [one.proto for one in test.get("page_link")]
-    assert [link.query_string for link in links if link.label == "Its report"] == [
+    assert [link.query_string for link in links if link.label == "Test report"] == [
         f"assistant={here.folder.name}&of={name}" for name in ("r003", "r002", "r001")]
     (compare,) = [link.query_string for link in links if link.label == "Compare their replies"]
     assert compare == f"assistant={here.folder.name}&part=Two+releases&before=r002&after=r003"
@@ -111,11 +111,11 @@ def test_files_that_changed_since_are_not_promoted(page, here):
     adapter = here.current().adapter / "training.json"
     write_json(adapter, read_json(adapter) | {"steps": 0})
     test = press(page(), "promote r003")
-    assert "missing or changed since it was built" in test.error[0].value and releases.live_name(here) is None
+    assert "missing or were changed after the build" in test.error[0].value and releases.live_name(here) is None
 
 
 def test_without_a_release_it_says_what_to_run(page, here):
-    for name in releases.names(here):
+    for name in releases.release_names(here):
         (here.built / "releases" / name / "release.json").unlink()
     test = page()
     assert "There is no release yet" in test.text[0].value and not test.code

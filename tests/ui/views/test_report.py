@@ -44,7 +44,7 @@ def question(number):
 def test_a_missing_report_leads_to_the_pages_that_make_one(app):
     test = app("views/report.py")
     assert not test.exception
-    assert "There is no evaluation yet" in texts(test)[0]
+    assert "There is no test report yet" in texts(test)[0]
     assert [link.proto.label for link in test.get("page_link")] == ["Write questions", "Build it"] and not test.code
 
 
@@ -53,8 +53,8 @@ def test_the_summary_shows_the_verdict_and_figures_rounded_as_its_texts_are(app,
     test = app("views/report.py")
     assert not test.exception
     heads = [head.value for head in test.header]
-    assert plain("Retrieval earned its place.") in heads
-    assert any("earned its place" in head for head in heads) and any("cannot tell yet" in head for head in heads)
+    assert plain("Retrieval clearly helps.") in heads
+    assert any("clearly helps" in head for head in heads) and any("not clear yet" in head for head in heads)
     figures = test.dataframe[0].value
     assert list(figures["hybrid"]) == ["70%  (60% to 80%)", "–"]
     assert list(figures["prompt-only"]) == ["33%  (23% to 43%)", "–"]  # .325 is .33 in the texts
@@ -87,7 +87,7 @@ def test_a_score_is_asked_for_from_and_to(app, folder):
     assert left(test) == [("hybrid", question(1))]
     assert list(test.dataframe[0].value["Facts"]) == [33]
     test = test.selectbox(key="by").set_value("tone").run()  # nobody is scored on it
-    assert said(test).startswith("**0 of") and any("No reply meets all of this" in one.value for one in test.caption)
+    assert said(test).startswith("**0 of") and any("No reply matches all filters" in one.value for one in test.caption)
 
 
 def test_a_reply_is_opened_with_its_scores_evidence_and_sources(app, folder):
@@ -147,7 +147,7 @@ def test_two_releases_are_held_against_each_other(app, folder):
         brand.write("# in other words\n")
     freeze(Workspace(folder))
     test = test.run().selectbox(key="after").set_value("r003").run()
-    assert any("Both have the same evaluation" in one.value for one in test.caption) and not test.exception
+    assert any("Both releases have the same test report" in one.value for one in test.caption) and not test.exception
 
 
 def test_with_too_few_groups_there_are_means_and_no_verdict(app, folder):
@@ -163,7 +163,7 @@ def test_with_too_few_groups_there_are_means_and_no_verdict(app, folder):
 def test_one_evaluation_alone_is_not_compared(app, folder):
     evaluate(folder, made_report())
     test = opened(app, "Two releases")
-    assert "There is only one evaluation yet" in texts(test)[0]
+    assert "There is only one test report so far" in texts(test)[0]
 
 
 @pytest.mark.parametrize("part", ["Summary", "Single replies", "Retrieval", "Two releases"])
@@ -222,12 +222,12 @@ def test_a_click_or_a_box_in_a_chart_leaves_exactly_its_replies_and_a_row_opens_
         page.mouse.move(box["x"] + 0.65 * box["width"], box["y"] + 0.95 * box["height"], steps=5)
         page.mouse.up()
         left(1)
-        page.get_by_text("Its scores, and why").wait_for()
+        page.get_by_text("Scores and reasons").wait_for()
         page.get_by_role("button", name="Clear all filters").click()
         left(REPLIES)
         table = page.get_by_test_id("stDataFrame").first
         table.scroll_into_view_if_needed()
         table.click(position={"x": 18, "y": 35 * 2 + 17})  # the box before the second row
-        page.get_by_text("Its scores, and why").wait_for()
+        page.get_by_text("Scores and reasons").wait_for()
         assert page.get_by_label("Open one").input_value() == f"1 · hybrid · {question(1)}"
         seen.settle()
