@@ -34,6 +34,16 @@ training: {epochs: 1, rank: 4, alpha: 8, replay: 0.1, batch: 4}
 """
 
 
+SLOW_FIXTURES = {"browser", "really_built"}
+"""What makes a test thorough, whoever asks for it."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.thorough)
+
+
 def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 

@@ -54,9 +54,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def lamps(built, tmp_path_factory):
-    """The module's own copy of the built workspace."""
-    return Workspace(shutil.copytree(built.folder, tmp_path_factory.mktemp("shop") / "lamps"))
+def lamps(really_built, tmp_path_factory):
+    """The module's own copy of the workspace built with the embedded model."""
+    return Workspace(shutil.copytree(really_built.folder, tmp_path_factory.mktemp("shop") / "lamps"))
 
 
 @pytest.fixture(scope="module")

@@ -96,8 +96,9 @@ def test_a_build_that_has_ended_says_what_it_made_and_what_the_audit_found(page,
     with recorded(lambda name: silent, workspace) as watch:
         ticked(watch)
     trained(workspace, NEW)
-    write_json(workspace.built / "releases" / "r001" / "release.json", {"name": "r001", "brand": "", "sha256": "", "gates": [
-        {"name": "served as trained", "met": True, "said": ""}, {"name": HOSTILE, "met": False, "said": ""}]})
+    gates = [{"name": "served as trained", "met": True, "said": ""}, {"name": HOSTILE, "met": False, "said": ""}]
+    release = {"name": "r001", "brand": "", "sha256": "", "gates": gates}
+    write_json(workspace.built / "releases" / "r001" / "release.json", release)
     wrong = Finding("leak", "questions.jsonl", 4, "error", f"asks {HOSTILE}", "drop it", COSTS[0])
     write_json(workspace.built / "audit.json", as_json([wrong, replace(wrong, severity="note")]))
     test = page()

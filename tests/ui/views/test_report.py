@@ -45,7 +45,7 @@ def test_a_missing_report_leads_to_the_pages_that_make_one(app):
     test = app("views/report.py")
     assert not test.exception
     assert "There is no test report yet" in texts(test)[0]
-    assert [link.proto.label for link in test.get("page_link")] == ["Write questions", "Build it"] and not test.code
+    assert [link.proto.label for link in test.get("page_link")] == ["Write test questions", "Build"] and not test.code
 
 
 def test_the_summary_shows_the_verdict_and_figures_rounded_as_its_texts_are(app, folder):
@@ -229,5 +229,5 @@ def test_a_click_or_a_box_in_a_chart_leaves_exactly_its_replies_and_a_row_opens_
         table.scroll_into_view_if_needed()
         table.click(position={"x": 18, "y": 35 * 2 + 17})  # the box before the second row
         page.get_by_text("Scores and reasons").wait_for()
-        assert page.get_by_label("Open one").input_value() == f"1 · hybrid · {question(1)}"
+        assert page.get_by_label("Open a reply").input_value() == f"1 · hybrid · {question(1)}"
         seen.settle()
