@@ -48,25 +48,25 @@ def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, in
         _ask(here, files)
         return
     if not found:
-        st.caption(":material/check: Nothing is wrong that was not mended or kept.")
+        st.caption(":material/check: No open findings.")
     for one in found[:CARDS]:
         with _card(one, places):
             if one.action and one.example:
                 st.button(MENDS[one.action], icon=":material/check:", key=f"accept {one.key}", on_click=accept,
-                          args=(one,), help="It counts once you save.")
-            st.button("Keep it", icon=":material/close:", key=f"refuse {one.key}", on_click=refuse,
-                      args=(here, one.key), help="Changes nothing; not shown again while the row is as it is.")
+                          args=(one,), help="Takes effect when you save.")
+            st.button("Ignore", icon=":material/close:", key=f"refuse {one.key}", on_click=refuse,
+                      args=(here, one.key), help="Hides this finding until the row changes.")
     if len(found) > CARDS:
-        st.caption(f"{len(found) - CARDS} more wait below these.")
+        st.caption(f"and {len(found) - CARDS} more findings")
     hidden = refused(here)
     _hidden(here, [one for one in _concerns(str(here.folder), files) if one.key in hidden], places)
 
 
 def _ask(here: Workspace, files: str) -> None:
     """The button that audits."""
-    st.caption("The files have changed since the last audit." if "audited" in st.session_state else
-               "The audit looks for copies, leaks, personal data, contradictions and replies in another voice.")
-    if st.button("Audit", icon=":material/fact_check:"):
+    st.caption("The files have changed since the last check." if "audited" in st.session_state else
+               "This looks for duplicates, leaked test questions, personal data, contradictions and off-brand replies.")
+    if st.button("Check the data", icon=":material/fact_check:"):
         try:
             _concerns(str(here.folder), files)
         except UserError as error:
@@ -78,14 +78,14 @@ def _ask(here: Workspace, files: str) -> None:
 
 def _hidden(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int]) -> None:
     """The findings that were refused, and the way back."""
-    if found and st.toggle(f"Show kept findings ({len(found)})", key="refused"):
+    if found and st.toggle(f"Show ignored findings ({len(found)})", key="refused"):
         for one in found[:CARDS]:
             with _card(one, places):
                 st.button("Show again", icon=":material/undo:", key=f"again {one.key}", on_click=take_back,
                           args=(here, one.key))
 
 
-@st.cache_data(max_entries=8, show_spinner="Auditing the examples, questions and documents…")
+@st.cache_data(max_entries=8, show_spinner="Checking the examples, questions and documents…")
 def _concerns(folder: str, files: str) -> list[Concern]:
     """The audit of a folder whose files have this hash; in a process of its own, for it may need what trains."""
     command = [sys.executable, "-m", "ui.cli", "audit", "--json", "--", folder]
@@ -93,7 +93,7 @@ def _concerns(folder: str, files: str) -> list[Concern]:
     try:
         found = [Finding(**one) for one in json.loads(run.stdout)["findings"]]
     except ValueError:
-        lines = run.stderr.strip().splitlines() or ["the audit ended without a word; run `twofold audit`"]
+        lines = run.stderr.strip().splitlines() or ["the check failed; run `twofold audit` to see why"]
         raise UserError(lines[-1].removeprefix("twofold: ")) from None
     made: dict[str, Concern] = {}
     for one in concerns(Workspace(Path(folder)), found):  # of two that are known alike the dearer one stands for both

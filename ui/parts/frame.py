@@ -35,9 +35,9 @@ def logo_of(here: Workspace) -> str | None:
     try:
         place = (here.folder / named).resolve()
         if not place.is_relative_to(here.folder.resolve()):
-            raise UserError(f"logo: {named}: lies outside the workspace; copy the picture into {here.folder}")
+            raise UserError(f"logo: {named}: is outside the assistant's folder; copy the picture into {here.folder}")
         if not place.is_file():
-            raise UserError(f"logo: {named}: no such file in {here.folder}; correct logo in brand.yaml")
+            raise UserError(f"logo: {named}: no such file in {here.folder}; correct the logo in brand.yaml")
         with place.open("rb") as file:
             picture = file.read(LARGEST_LOGO + 1)
     except (OSError, ValueError) as error:

@@ -61,14 +61,14 @@ def ask(here: Workspace, key: str, own: str) -> None:
     held: Flagged = st.session_state.flagged[key]
     names = ", ".join(private_in(held.texts, own))
     with st.container(border=True):
-        st.caption(f":material/privacy_tip: Not kept yet, since it holds {plain(names)}.")
+        st.caption(f":material/privacy_tip: Not saved yet, because it contains {plain(names)}.")
         if held.fault:
             fault(held.fault)
         with st.container(horizontal=True):
-            st.button("Keep it without", key=f"without {key}", type="primary", on_click=_decided,
+            st.button("Save without private data", key=f"without {key}", type="primary", on_click=_decided,
                       args=(here, key, without_private(held.texts, own)))
-            st.button("Keep all of it", key=f"all {key}", on_click=_decided, args=(here, key, held.texts))
-            st.button("Don't keep it", key=f"nothing {key}", on_click=_drop, args=(key,))
+            st.button("Save everything", key=f"all {key}", on_click=_decided, args=(here, key, held.texts))
+            st.button("Don't save", key=f"nothing {key}", on_click=_drop, args=(key,))
 
 
 def unanswered(here: Workspace, key: str, question: str, own: str) -> None:

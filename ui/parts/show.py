@@ -10,8 +10,10 @@ from builder.answering.systems import SYSTEMS, System
 from knowledge.errors import UserError
 from knowledge.search.index import Found
 
-ABILITIES = {(False, False): "The brand's instructions alone.", (False, True): "Looks up passages, not fine-tuned.",
-             (True, False): "Fine-tuned, looks nothing up.", (True, True): "Fine-tuned, and looks up passages."}
+ABILITIES = {(False, False): "Plain model: only the brand's instructions.",
+             (False, True): "Documents only: uses passages, not fine-tuned.",
+             (True, False): "Voice only: fine-tuned, uses no passages.",
+             (True, True): "Full assistant: fine-tuned, and uses passages."}
 """What each pair of switches (tuned, retrieves) amounts to."""
 SPECIAL = re.compile(r"[!-/:-@\[-`{-~]")
 BREAK = "\u200b"
@@ -34,9 +36,9 @@ def missing(system: System, assistant: Assistant) -> list[str]:
     """What this system lacks to answer here; nothing when it can."""
     lacks = []
     if system.retrieves and assistant.retriever is None:
-        lacks.append("The documents aren't indexed yet.")
+        lacks.append("The documents are not indexed yet.")
     if system.tuned and not assistant.adapted:
-        lacks.append("There is no adapter yet.")
+        lacks.append("Not trained yet.")
     return lacks
 
 
@@ -49,17 +51,17 @@ def notes(reply: Reply) -> None:
     """What a reader should know about a reply: whether it abstained, looked anything up, or broke off."""
     if reply.abstained:
         st.badge("abstained", icon=":material/do_not_disturb_on:", color="orange")
-        st.caption(f"The documents don't seem to answer this (probability {reply.probability or 0:.0%}), "
-                   "so the assistant says so and doesn't guess.")
+        st.caption(f"The documents don't seem to answer this (confidence: {reply.confidence or 'low'}), "
+                   "so the assistant says so instead of guessing.")
     elif reply.probability is None:
-        st.caption(":material/visibility_off: Nothing was looked up: this comes from the model alone.")
+        st.caption(":material/visibility_off: No documents were used: this comes from the model alone.")
     else:
-        st.caption(f":material/fact_check: Looked up {len(reply.found)} passages; "
-                   f"they answer this with probability {reply.probability:.0%}.")
+        st.caption(f":material/fact_check: Found {counted(len(reply.found), 'passage')}. "
+                   f"Confidence: {reply.confidence}.")
     if reply.finish == "length":
-        st.caption(":material/content_cut: Broken off at the longest length that brand.yaml allows.")
+        st.caption(":material/content_cut: Cut off at the maximum reply length.")
     elif reply.finish == "loop":
-        st.caption(":material/replay: Broken off because the model began to repeat itself.")
+        st.caption(":material/replay: Cut off because the model started to repeat itself.")
 
 
 def sources(found: Sequence[Found]) -> None:
@@ -92,7 +94,7 @@ def citations(reply: Reply) -> None:
             with st.popover(f"{plain(passage.document)}{page} · {plain(passage.heading)}", type="tertiary",
                             icon=":material/format_quote:"):
                 st.markdown(marked(passage.text, one.passage_start, one.passage_end))
-        st.caption("Told by words, numbers and nearness, so it can be wrong: read the passage before you rely on it.")
+        st.caption("Checked automatically; may be wrong. Read the passage before you rely on it.")
 
 
 def marked(text: str, start: int, end: int) -> str:

@@ -55,15 +55,15 @@ def greet(name: str) -> None:
     try:
         settings = _settings()
     except UserError:  # `twofold app` says it in full; strangers aren't told what the secrets lack
-        fault("sign-in is set up wrongly, so nobody can come in; `twofold app` says what to mend")
+        fault("sign-in is not set up correctly, so nobody can sign in; `twofold app` says what to correct")
         return
     if settings is None:
         if not admitted():
-            fault("this app has no sign-in, so it can only be opened on the machine that it runs on")
+            fault("this app has no sign-in, so you can open it only on the machine where it runs")
         return
     if not st.user.get("is_logged_in"):
         st.title(plain(name), anchor=False)
-        st.text("Please sign in to go on.")
+        st.text("Please sign in to continue.")
         for provider in settings.providers:
             st.button(f"Sign in with {plain(provider)}" if provider else "Sign in", key=f"sign in {provider}",
                       type="primary", icon=":material/login:", on_click=st.login, args=(provider or None,))
@@ -80,12 +80,12 @@ def refused(settings: SignIn, claims: Mapping[str, Any]) -> str:
     """Why whoever a provider says this of may not come in, in one line; empty where they may."""
     email = _email(claims)
     if not email:
-        return "your account has no e-mail address, so you can't come in; sign in with another"
+        return "your account has no e-mail address; sign in with another account"
     # Some providers say nothing of it; where one does, only a plain yes counts.
     if claims.get("email_verified", True) not in (True, "true"):
-        return f"{email} isn't verified yet; verify it where you signed in, then come back"
+        return f"{email} is not verified yet; verify it with your provider, then sign in again"
     if not settings.admits(email):
-        return f"{email} may not use this app; ask whoever runs it to add you"
+        return f"{email} may not use this app; ask its owner to add you"
     return ""
 
 

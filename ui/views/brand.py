@@ -22,7 +22,7 @@ from ui.parts.theme import ACCENTS
 LISTS = {"do": ("Always", "What the brand does, one a line. The model is told these."),
          "dont": ("Never", "What the brand doesn't do, one a line. The model is told these."),
          "required": ("Phrases in every reply", "Word for word, one a line: the greeting, the sign-off."),
-         "banned": ("Words in no reply", "One a line. The model isn't told these; replies are judged by them.")}
+         "banned": ("Words in no reply", "One per line. The model does not see these; replies are checked for them.")}
 COLOURS = {"primary": ACCENTS["light"], "accent": ACCENTS["light"], "background": "#ffffff", "text": "#171614"}
 HEX = re.compile("#[0-9a-fA-F]{6}")
 JUDGED = 500  # examples that are held to the rules at each change
@@ -75,21 +75,21 @@ def _form(before: Brand) -> dict[str, Any]:
     for name, value in shown.items():
         st.session_state.setdefault(f"brand {name}", kept.get(name, value))
     st.text_input("Name", key="brand name", max_chars=200)
-    st.text_area("Who speaks", key="brand persona", max_chars=4000, height="content",
-                 help="Who the assistant is and how it comes across. The model is told this.")
-    st.text_area("Reply when the documents don't say", key="brand abstain", max_chars=4000, height="content")
+    st.text_area("Persona", key="brand persona", max_chars=4000, height="content",
+                 help="Who the assistant is and how it sounds. The model sees this.")
+    st.text_area("Reply when the documents don't have the answer", key="brand abstain", max_chars=4000, height="content")
     for row in (("do", "dont"), ("required", "banned")):
         for column, name in zip(st.columns(2), row, strict=True):
             column.text_area(LISTS[name][0], key=f"brand {name}", help=LISTS[name][1], height=150)
     left, right = st.columns(2)
-    left.number_input("Most words of a reply", 5, 2000, None, key="brand words", placeholder="No limit", step=1)
-    right.number_input("Highest school grade", 1.0, 20.0, None, key="brand grade", placeholder="No limit", step=0.5,
-                       help="How hard a reply may be to read, by Flesch and Kincaid: 8 suits most readers.")
-    st.text_area("Links", key="brand links", help="One a line, as Label: address.")
+    left.number_input("Maximum words", 5, 2000, None, key="brand words", placeholder="No limit", step=1)
+    right.number_input("Reading level (school grade)", 1.0, 20.0, None, key="brand grade", placeholder="No limit", step=0.5,
+                       help="The highest Flesch-Kincaid grade of a reply: 8 suits most readers.")
+    st.text_area("Links", key="brand links", help="One per line, as Label: address.")
     with st.container(horizontal=True):
         for name in COLOURS:
             st.color_picker(name.capitalize(), key=f"brand {name}")
-    st.text_input("Logo", key="brand logo", help="The path of a PNG, JPEG, SVG or WebP in the workspace's folder.")
+    st.text_input("Logo", key="brand logo", help="Path of a PNG, JPEG, SVG or WebP file in the assistant's folder.")
     values = {name: st.session_state[f"brand {name}"] for name in shown}
     st.session_state.brand_form = {name: value for name, value in values.items() if value != shown[name]}
     return values
@@ -132,30 +132,30 @@ def _lines(text: str) -> list[str]:
 def _links(text: str) -> dict[str, str]:
     pairs = [line.rpartition(": ") for line in _lines(text)]
     if lacking := next((address for label, _, address in pairs if not label.strip() or not address.strip()), None):
-        raise UserError(f"links: “{lacking}” lacks its label; write Label: address")
+        raise UserError(f"links: “{lacking}” has no label; write Label: address")
     return {label.strip(): address.strip() for label, _, address in pairs}
 
 
 def _preview(here: Workspace, mine: Brand) -> None:
     """What the form comes to before it is saved."""
     examples = here.examples
-    st.header("What it comes to")
-    st.caption("What the model is told before each question")
+    st.header("Preview")
+    st.caption("Instructions that the model gets before each question")
     question = examples[0].question if examples else "What can you do for me?"
     with st.container(border=True):
         st.text(render(mine, question, [])[0]["content"], width="stretch")
-    st.caption("What it says when the documents don't")
+    st.caption("Reply when the documents don't have the answer")
     with st.container(border=True):
         st.text(mine.abstain, width="stretch")
-    reply = st.text_area("Try a reply by these rules", examples[0].reply if examples else mine.abstain,
+    reply = st.text_area("Check a reply against these rules", examples[0].reply if examples else mine.abstain,
                          key="brand tried", max_chars=4000, height="content")
     learned, scores = _scored(examples, seen_examples(here), mine.voice.model_dump_json())
     _judged(rules(reply, mine.voice, learned, False))
     broken = [(example, score) for example, score in zip(examples, scores, strict=False) if score.value == 0]
     if any(score.value is not None for score in scores):
         first = "" if len(scores) == len(examples) else "first "
-        st.caption(f"{len(scores) - len(broken)} of your {first}{len(scores)} examples keep all these rules"
-                   + ("; the first that don't:" if broken else "."))
+        st.caption(f"{len(scores) - len(broken)} of your {first}{len(scores)} examples follow all these rules"
+                   + ("; the first ones that don't:" if broken else "."))
     for example, score in broken[:SHOWN]:
         with st.container(border=True):
             st.text(example.reply, width="stretch")
@@ -181,15 +181,15 @@ def _conflict(here: Workspace, before: Brand, other: Mapping[Keys, Any]) -> None
     theirs, seen = open_brand(here)
     if seen == st.session_state.brand_seen or not st.session_state.brand_form:
         return
-    st.warning("brand.yaml was changed by somebody else since you began. Nothing of yours or theirs is lost: "
-               "take theirs, or put your changes onto theirs.", icon=":material/group:")
+    st.warning("Someone else changed brand.yaml while you were editing. No changes were lost. "
+               "Use their version, or reapply yours.", icon=":material/group:")
     changed = changes(before, theirs)
     st.dataframe([{"setting": ".".join(keys), "theirs": _said(theirs, keys),
                    "yours": _said(edited(before, other), keys)} for keys in {**changed, **other}],
                  hide_index=True, width="stretch")
     with st.container(horizontal=True):
-        st.button("Take theirs", icon=":material/undo:", on_click=_forget)
-        st.button("Put mine onto theirs", icon=":material/merge:", on_click=_onto, args=(theirs, seen, dict(other)))
+        st.button("Use their version", icon=":material/undo:", on_click=_forget)
+        st.button("Reapply mine", icon=":material/merge:", on_click=_onto, args=(theirs, seen, dict(other)))
 
 
 def _said(brand: Brand, keys: Keys) -> str:
@@ -218,8 +218,8 @@ def _save(here: Workspace, before: Brand, mine: Brand) -> None:
     _forget()
     again = render(before, "", []) != render(mine, "", [])
     st.session_state.brand_told = True, (
-        "Saved. What the model is told has changed, so build again: the adapter was trained on the old words." if again
-        else "Saved. What the model is told is as before; the next build judges by this and releases it.")
+        "Saved. The model's instructions have changed, so build again: it was trained with the old ones." if again
+        else "Saved. The model's instructions are the same; the next build uses this.")
 
 
 def _told() -> None:

@@ -22,12 +22,12 @@ STARTS = 100  # tenths of a second that a command may take until it says that it
 REFRESH = 2.0  # seconds between two looks at the build that runs
 PLAN_LOG = "plan.log"
 POINTS = 400  # steps that a curve is drawn with at most
-AFTERWARDS = (("views/report.py", "Read the report", ":material/bar_chart:"),
+AFTERWARDS = (("views/report.py", "Read the test report", ":material/bar_chart:"),
               ("views/releases.py", "See the releases", ":material/publish:"),
               ("views/chat.py", "Chat", ":material/chat:"))
-LINES = {"a step's loss": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
-KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "to answer from passages",
-         "abstaining": "to say that the passages don't answer", "replay": "to keep old abilities"}
+LINES = {"loss per step": "#8a8f98", "smoothed": "#2f7ed8", "held-out loss": "#e08a1e"}
+KINDS = {"tone": "how to speak", "closed": "facts by heart, without passages", "grounded": "answering from passages",
+         "abstaining": "saying that the passages don't answer", "replay": "keeping general abilities"}
 
 
 def page() -> None:
@@ -69,8 +69,8 @@ def _begin(here: Workspace) -> None:
         if st.button("Build", type="primary", icon=":material/play_arrow:"):
             start(here.folder, "build")
             _until(lambda: (now := read_progress(here)) is not None and now.runs or fault_of(here.folder) != "")
-    st.caption("A build reads the documents, trains, checks and judges; what is made already is not made again, and "
-               "one that was stopped carries on. It goes on when this page is closed.")
+    st.caption("A build checks the data, reads the documents, trains and tests. Finished parts are reused, and a "
+               "stopped build resumes. It keeps running when you close this page.")
     st.fragment(_plan, run_every=REFRESH if rehearses else None)(here, rehearses)
 
 
@@ -79,7 +79,7 @@ def _plan(here: Workspace, rehearses: bool) -> None:
     if rehearses:
         if holder(here.built / PLANNING) is None:
             st.rerun()
-        st.info("Rehearsing the build in small, for a minute or two…", icon=":material/schedule:")
+        st.info("Measuring this machine, for a minute or two…", icon=":material/schedule:")
         return
     if wrong := fault_of(here.folder, PLAN_LOG):
         fault(wrong)
@@ -87,11 +87,11 @@ def _plan(here: Workspace, rehearses: bool) -> None:
         return
     at, made = known
     counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in made["counts"].items() if count)
-    st.caption(f"Planned on {at:%Y-%m-%d %H:%M}, for {counts or 'documents alone'}, to build all of it anew:")
+    st.caption(f"Planned on {at:%Y-%m-%d %H:%M} for {counts or 'documents only'}, if everything is built again:")
     st.dataframe([{"stage": one["name"], "about": in_words(one["seconds"]),
                    "between": f"{in_words(one['low'])} and {in_words(one['high'])}",
                    "memory": f"{one['memory_bytes'] / 1e9:.1f} GB"} for one in [
-                       *made["stages"], made | {"name": "whole"}]], hide_index=True, width="stretch")
+                       *made["stages"], made | {"name": "total"}]], hide_index=True, width="stretch")
 
 
 def _until(begun: Callable[[], bool]) -> None:
@@ -112,9 +112,9 @@ def _running(progress: Progress, here: Workspace) -> None:
     left = f"about {in_words(progress.left)} left" if progress.left and progress.share < 1 else ""
     st.progress(progress.share, " · ".join(filter(None, [f"{progress.share:.0%}", steps, plain(progress.note), left])))
     if curve := progress.curve:
-        _figures({"Loss, smoothed": f"{smoothed([loss for _, loss in curve.losses])[-1]:.2f}",
+        _figures({"Loss (smoothed)": f"{smoothed([loss for _, loss in curve.losses])[-1]:.2f}",
                   "Held-out loss": f"{curve.held_out[-1][1]:.2f}" if curve.held_out else "–",
-                  "Tokens a second": f"{curve.tokens_per_second:,.0f}"})
+                  "Tokens per second": f"{curve.tokens_per_second:,.0f}"})
         _chart(curve)
     _stages(progress, "Done so far")
 
@@ -126,7 +126,7 @@ def _ended(progress: Progress, here: Workspace) -> None:
     if progress.state == "failed":
         fault(f"The last build failed in the stage {progress.stage}: {progress.error}")
     elif progress.state == "stopped":
-        st.warning(f"The last build was stopped {where}. Build again, and it carries on there.",
+        st.warning(f"The last build was stopped {where}. Build again to resume.",
                    icon=":material/pause_circle:")
     elif known := release_names(here):
         _released(here, known[-1])
@@ -154,7 +154,7 @@ def _found(here: Workspace) -> None:
     wrong = [one for one in read_json(kept)["findings"] if one["severity"] == "error"] if kept.is_file() else []
     if wrong:
         place = wrong[0]["file"] + (f":{wrong[0]['line']}" if wrong[0]["line"] else "")
-        st.warning(plain(f"The audit found {counted(len(wrong), 'error')} when it began, such as: {place}: "
+        st.warning(plain(f"The data check found {counted(len(wrong), 'error')}, for example: {place}: "
                          f"{wrong[0]['message']}."), icon=":material/rule:")
         st.page_link("views/examples.py", label="All findings", icon=":material/rule:")
 
@@ -170,16 +170,16 @@ def _adapter(here: Workspace) -> None:
     folder = here.current().adapter
     if folder is None:
         if not st.session_state.building:
-            st.text(f"There is no adapter yet: it takes at least {FEWEST_EXAMPLES} examples, and a build.")
+            st.text(f"Not trained yet. Training needs at least {FEWEST_EXAMPLES} examples and a build.")
         return
     made: dict[str, Any] = read_json(folder / "training.json")
-    st.header("The last adapter", anchor=False)
+    st.header("Last training", anchor=False)
     losses = [(step, loss) for step, loss, *_ in made["curve"]]
     held_out = held_out_points(made["held_out_loss"], made["steps"], made["settings"]["epochs"])
     kept = _kept(made)
-    _figures({"Loss at the end, smoothed": f"{smoothed([loss for _, loss in losses])[-1]:.2f}",
+    _figures({"Final loss (smoothed)": f"{smoothed([loss for _, loss in losses])[-1]:.2f}",
               "Held-out loss": f"{kept[1]:.2f}" if kept else "–",
-              "Tokens a second": f"{made['tokens_per_second']:,.0f}", "Time": in_words(made["seconds"])})
+              "Tokens per second": f"{made['tokens_per_second']:,.0f}", "Time": in_words(made["seconds"])})
     _chart(Curve(losses, held_out, made["step"], made["tokens_per_second"]))
     _rows(made)
     st.markdown("\n".join(f"- {plain(line)}" for line in _said(made)))
@@ -196,7 +196,7 @@ def _rows(made: Mapping[str, Any]) -> None:
     """Rows by kind, and what each kind teaches."""
     learnt, apart = made["rows"], made.get("held_out_rows", {})
     st.dataframe([{"rows": kind, "learnt": learnt.get(kind, 0), "held out": apart.get(kind, 0),
-                   "they teach": KINDS.get(kind, "")} for kind in sorted({*learnt, *apart})],
+                   "teaches": KINDS.get(kind, "")} for kind in sorted({*learnt, *apart})],
                  hide_index=True, width="stretch", height="content",
                  column_config={"rows": st.column_config.TextColumn(pinned=True)})
 
@@ -205,7 +205,7 @@ def _said(made: Mapping[str, Any]) -> list[str]:
     """The course of a training in sentences."""
     where = "the GPU" if made.get("device") == "cuda" else "the CPU"
     return [_epochs(made), _rate(made), _dtype(made),
-            f"It read {made['tokens']:,} tokens in {in_words(made['seconds'])}, on {where}.",
+            f"Read {made['tokens']:,} tokens in {in_words(made['seconds'])} on {where}.",
             *_preferred(made.get("preferences"))]
 
 
@@ -213,31 +213,31 @@ def _epochs(made: Mapping[str, Any]) -> str:
     """The held-out loss before and after each epoch, and which epoch was kept."""
     losses, kept = made["held_out_loss"], _kept(made)
     if not kept:
-        return "Too few examples to keep some apart, so there is no held-out loss: the last epoch was kept."
+        return "There are too few examples to hold some out, so there is no held-out loss. The last epoch was kept."
     after = ", ".join(f"{loss:.3f} after epoch {epoch}" for epoch, loss in enumerate(losses[1:], 1))
-    early = "; it ended early, since the loss no longer fell" if made.get("stopped_early") else ""
+    early = "; training stopped early because the loss no longer fell" if made.get("stopped_early") else ""
     return f"Held-out loss: {losses[0]:.3f} before training, {after}. Epoch {kept[0]} was kept{early}."
 
 
 def _rate(made: Mapping[str, Any]) -> str:
     rate = made.get("learning_rate", made["settings"]["learning_rate"])
-    tried = ", ".join(f"{float(one):g} came to {loss:.3f}" for one, loss in made.get("rates_tried", {}).items())
+    tried = ", ".join(f"{float(one):g} gave {loss:.3f}" for one, loss in made.get("rates_tried", {}).items())
     return f"Learning rate {rate:g}" + (f", the best of those tried for one epoch: {tried}." if tried else ".")
 
 
 def _dtype(made: Mapping[str, Any]) -> str:
     """The number format, and why."""
     speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in made["measured_tokens_per_second"].items())
-    weights = f"{made['learning_weights']:,} weights learnt, in " if "learning_weights" in made else "It learnt in "
-    why = f", the quicker on this machine (tokens a second at first sight: {speeds})" if speeds else ""
+    weights = f"{made['learning_weights']:,} weights trained in " if "learning_weights" in made else "Trained in "
+    why = f", the faster format on this machine (tokens per second: {speeds})" if speeds else ""
     return f"{weights}{made['dtype']}{why}."
 
 
 def _preferred(made: Mapping[str, Any] | None) -> list[str]:
     if not made:
         return []
-    return [f"{made['pairs']} preferences learnt by {made['objective']}: the better reply was the likelier one in "
-            f"{made['prefers_better_before']:.0%} of pairs before, in {made['prefers_better']:.0%} after."]
+    return [f"{made['pairs']} preferences trained with {made['objective']}: the model prefers the better reply in "
+            f"{made['prefers_better_before']:.0%} of pairs before and {made['prefers_better']:.0%} after."]
 
 
 def _figures(figures: Mapping[str, str]) -> None:

@@ -35,12 +35,12 @@ def page() -> None:
     here = workspace()
     st.title(plain(here.brand.name))
     st.caption(":material/smart_toy: You are talking to an AI. It can be wrong, so check its sources. "
-               "The model sees each question by itself; one that leans on the last is looked up with it.")
+               "It does not remember earlier messages.")
     now = opened(_release(here))
     turns: list[Turn] = st.session_state.setdefault("turns", [])
     system = _picker(now.assistant.systems)
     if now.assistant.retriever is None:
-        st.page_link("views/documents.py", label="It has no documents to answer from yet: add some, and index them",
+        st.page_link("views/documents.py", label="No documents to answer from yet. Add some.",
                      icon=":material/upload:")
     if not turns and not st.session_state.get("asked"):
         _starters(starters(here))
@@ -59,7 +59,7 @@ def _release(here: Workspace) -> str | None:
     known = release_names(here)
     if not known:
         return None
-    return st.selectbox("Release", known[::-1], index=None, key="release", placeholder="Whichever is live")
+    return st.selectbox("Release", known[::-1], index=None, key="release", placeholder="The live release")
 
 
 def _picker(systems: tuple[System, ...]) -> System:
@@ -125,11 +125,11 @@ def _votes(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
         st.feedback("thumbs", key=f"vote {turn.key}", on_change=_voted, args=(here, now, turn, reply))
         with st.popover("Write a better reply", icon=":material/edit:", type="tertiary"), st.form(
                 f"better {turn.key}", border=False):
-            st.text_area("A better reply", reply.text, key=f"reply {turn.key}", max_chars=LONGEST_QUESTION, height=160)
-            st.form_submit_button("Keep it", type="primary", on_click=_voted, args=(here, now, turn, reply))
+            st.text_area("Better reply", reply.text, key=f"reply {turn.key}", max_chars=LONGEST_QUESTION, height=160)
+            st.form_submit_button("Save", type="primary", on_click=_voted, args=(here, now, turn, reply))
     ask(here, turn.key, now.own)
     if kept(turn.key):
-        st.caption(":material/check: Kept. It counts once somebody accepts it on the page Feedback.")
+        st.caption(":material/check: Saved. It is used once someone accepts it on the Feedback page.")
 
 
 def _voted(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:

@@ -23,9 +23,9 @@ LETTERS = "ABCD"  # what replies are called until somebody has chosen
 def page() -> None:
     """Draw the question, then a card a system: asked now, or kept from before."""
     here = workspace()
-    st.title("Four systems, one question")
-    st.caption(f":material/smart_toy: {plain(here.brand.name)} is an AI. It is one model, with its adapter on or off, "
-               "and with passages or without; so what differs between the replies is what each half does.")
+    st.title("Compare the four systems")
+    st.caption(f":material/smart_toy: {plain(here.brand.name)} is an AI. All four are the same model, with or without "
+               "fine-tuning and with or without passages. The replies show what each half does.")
     question, blind = _question(starters(here))
     now = opened()
     if question:
@@ -36,7 +36,7 @@ def page() -> None:
     status = st.empty()
     places = _cards(now, order, hidden)
     if question:
-        with st.spinner("Asking all of them…", show_time=True):
+        with st.spinner("Asking all four…", show_time=True):
             now.answer_all(question, {} if hidden else places, kept)
     if kept:
         status.text(f"“{next(iter(kept.values())).question}”", width="stretch")
@@ -57,7 +57,7 @@ def _question(suggestions: Sequence[str]) -> tuple[str | None, bool]:
     with st.form("question", border=False):
         written = st.text_input("Question", key="written", max_chars=LONGEST_QUESTION,
                                 placeholder=suggestion or "What do you want to know?")
-        blind = st.checkbox("Blind: hide which is which until I have chosen the best", key="blind")
+        blind = st.checkbox("Hide the system names until I have chosen the best reply", key="blind")
         pressed = st.form_submit_button("Ask all", type="primary", icon=":material/play_arrow:")
     return (written.strip() or suggestion) if pressed else None, blind
 
@@ -75,7 +75,7 @@ def _cards(now: Opened, order: Sequence[System], hidden: bool) -> dict[str, Delt
             for reason in lacks:
                 st.caption(f":material/block: {reason}")
             if lacks:
-                st.page_link("views/build.py", label="Build it", icon=":material/construction:")
+                st.page_link("views/build.py", label="Build", icon=":material/construction:")
             else:
                 places[system.name] = st.empty()
     return places
@@ -112,9 +112,9 @@ def _chosen(here: Workspace) -> None:
     found = tally(items(here, ("choice",), None))
     if not found.choices:
         return
-    st.header("Chosen blind so far", anchor=False)
+    st.header("Blind choices so far", anchor=False)
     st.caption(f"{counted(found.choices, 'choice')} on {counted(found.questions, 'question')}; in {found.undecided} "
-               "none was better. The line is the 95 % interval, with questions as the unit.")
+               "no reply was better. The line is the 95% interval over questions.")
     wins = {name: Estimate(value=won.value, low=won.value if won.low is None else won.low,
                            high=won.value if won.high is None else won.high, n=found.questions)
             for name, won in found.wins.items()}
@@ -131,7 +131,7 @@ def _looked_up(kept: Mapping[str, Reply]) -> None:
         if reply.found:
             shown.setdefault(tuple(one.number for one in reply.found), []).append(reply)
     for replies in shown.values():
-        st.header("What was looked up", anchor=False)
+        st.header("Passages found", anchor=False)
         st.caption(f"Found for {' and '.join(reply.system for reply in replies)}, best first.")
         sources(replies[0].found)
 

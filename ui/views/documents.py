@@ -52,7 +52,7 @@ def _upload(here: Workspace) -> None:
     for wrong in left:
         fault(wrong)
     if offered:
-        then = " Index them, and the assistant answers from them." if added else ""
+        then = " Index them now, so that the assistant can use them." if added else ""
         st.caption(f"{added} of {offered} files added.{then}")
 
 
@@ -94,7 +94,7 @@ def _waiting(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
     names, there, held = waiting(here), document_files(here.folder), st.session_state
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Index", icon=":material/manage_search:", disabled=not there or held.get("reading", False),
-                     type="primary" if names and there else "secondary", help="Only what changed is read again."):
+                     type="primary" if names and there else "secondary", help="Only changed documents are read again."):
             start(here.folder, "index")
             held.reading = True
             held.pop("added", None)
@@ -105,22 +105,22 @@ def _waiting(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
             st.text("There is nothing to index: add documents above." + (
                 " What was indexed before answers until then." if names else ""))
     if held.get("reading"):
-        st.caption("Index is greyed while a build or an index runs; it can be pressed again once that has ended.")
+        st.caption("You can't index while a build or another indexing is running.")
 
 
 def _stands(names: Sequence[str], failed: int) -> str:
     """How the index stands to the documents: those that wait, else how many of them could not be read."""
     if names:
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        return f"Not indexed as they are: {', '.join(map(printable, names[:LISTED]))}{more}"
-    but = f", but {counted(failed, 'document')} that could not be read (named below)" if failed else ""
-    return f"Everything in documents/ is indexed as it is{but}."
+        return f"Waiting to be indexed: {', '.join(map(printable, names[:LISTED]))}{more}"
+    but = f" except {counted(failed, 'document')} that could not be read (listed below)" if failed else ""
+    return f"All documents are indexed{but}."
 
 
 def _watching(here: Workspace) -> None:
     """The switch that keeps the folder indexed, by a process that outlives the page."""
     watched = holder(here.built / WATCHING) is not None
-    wanted = st.toggle("Watch the folder: index again after each change in it", watched, key=f"watch {watched}")
+    wanted = st.toggle("Watch the folder and index after each change", watched, key=f"watch {watched}")
     if wanted and not watched:
         (here.folder / "documents").mkdir(exist_ok=True)
         start(here.folder, "index", "--watch", log=WATCH_LOG)
@@ -132,10 +132,10 @@ def _watching(here: Workspace) -> None:
 
 def _unindexed(here: Workspace) -> None:
     """What can be done while nothing is indexed: add files, index them, or take one out that can't be."""
-    st.text("Nothing is indexed yet. Upload files, or put them into documents/, and index them.")
+    st.text("No documents are indexed yet. Upload files, or copy them into documents/, then index them.")
     files = [file.relative_to(here.folder).as_posix() for file in document_files(here.folder)]
     if files:
-        chosen = st.selectbox("What lies in documents/", files, index=None, key="lying", format_func=printable,
+        chosen = st.selectbox("Files in documents/", files, index=None, key="lying", format_func=printable,
                               placeholder="Choose a document")
         if chosen is not None:
             _taking_out(here, chosen, "lying")
@@ -144,7 +144,7 @@ def _unindexed(here: Workspace) -> None:
 def _listed(retriever: Retriever) -> None:
     """Each document with its passages."""
     settings, counts = retriever.index.settings, Counter(one.document for one in retriever.index.passages)
-    st.header("What answers now", anchor=False)
+    st.header("Documents in use", anchor=False)
     st.caption(f"{counted(len(settings['documents']), 'document')} in "
                f"{counted(len(retriever.index.passages), 'passage')}.")
     st.dataframe([{"document": path, "passages": counts[path], "language": one["language"], "date": one["date"],
@@ -165,22 +165,22 @@ def _unread(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
 
 def _searched(retriever: Retriever) -> None:
     """What the assistant would be shown for a question, and how sure it would be."""
-    question = st.text_input("Search as the assistant would", key="searched", max_chars=1000)
+    question = st.text_input("Search like the assistant", key="searched", max_chars=1000)
     if question.strip():
         finding = retriever.find(question)
-        said = "it would answer" if finding.answerable else "it would abstain"
-        st.caption(f"These answer with probability {finding.probability:.0%}, so {said}.")
+        action = "would answer" if finding.answerable else "would not answer"
+        st.caption(f"Confidence: {finding.confidence}. The assistant {action}.")
         sources(finding.found)
 
 
 def _passages(here: Workspace, retriever: Retriever) -> None:
     """A document as it was cut, and the button that takes it out."""
-    chosen = st.selectbox("Passages of", sorted(retriever.index.settings["documents"]), index=None, key="document",
+    chosen = st.selectbox("Show passages of", sorted(retriever.index.settings["documents"]), index=None, key="document",
                           placeholder="Choose a document")
     if chosen is None:
         return
     if chosen in {file.relative_to(here.folder).as_posix() for file in document_files(here.folder)}:
-        _taking_out(here, chosen, "read", "It answers until the documents are indexed again.")
+        _taking_out(here, chosen, "read", "It stays in use until you index again.")
     held = [one for one in retriever.index.passages if one.document == chosen]
     for number, one in enumerate(held[:SHOWN], 1):
         with st.container(border=True):
@@ -188,15 +188,15 @@ def _passages(here: Workspace, retriever: Retriever) -> None:
             st.caption(f"{number} · {plain(one.heading)}{page_of} · characters {one.start:,} to {one.end:,}")
             st.text(one.shown, width="stretch")
     if len(held) > SHOWN:
-        st.caption(f"{len(held) - SHOWN} more follow.")
+        st.caption(f"and {len(held) - SHOWN} more passages")
 
 
 def _taking_out(here: Workspace, name: str, list_of: str, until: str = "") -> None:
     """The button that takes a file of one of the page's lists out of documents/, behind what becomes of it."""
     key = f"{list_of} {printable(name)} out"  # of the file's own, or a second click would take out the next one
-    with st.popover("Take it out", icon=":material/delete:", key=f"{key} asked"):
-        st.caption(f"The file goes to .twofold/removed. {until}")
-        if st.button("Take this document out", key=key):
+    with st.popover("Remove", icon=":material/delete:", key=f"{key} asked"):
+        st.caption(f"The file is moved to .twofold/removed. {until}")
+        if st.button("Remove this document", key=key):
             remove_file(here.folder, name)
             st.rerun()
 

@@ -34,8 +34,8 @@ def page() -> None:
     here = workspace()
     st.title("Examples")
     _opened(here)
-    st.caption("How the assistant speaks: a question, and the reply that it is to learn from. A question that judges "
-               "can't be an example.")
+    st.caption("How the assistant speaks: a question, and the reply it should learn from. Don't use test questions "
+               "as examples.")
     _conflict(here)
     found = audited(here)
     _table(found)
@@ -111,7 +111,7 @@ def _table(found: Sequence[Concern]) -> None:
             notes[one.example].append(one.finding.kind)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sought = st.text_input("Find", key="rows_sought", on_change=_fold, placeholder="Words of a question or reply")
-        only = st.toggle("Only with findings", key="rows_only", on_change=_fold, disabled=not found)
+        only = st.toggle("Only rows with findings", key="rows_only", on_change=_fold, disabled=not found)
     wanted = [at for at, row in enumerate(held.rows) if sought.casefold() in f"{row.question}\n{row.reply}".casefold()
               and (not only or not found or row in notes)]
     pages = max(1, -(-len(wanted) // AT_ONCE))
@@ -133,11 +133,11 @@ def _table(found: Sequence[Concern]) -> None:
                        "row": st.column_config.NumberColumn("Row", width=50),
                        "question": st.column_config.TextColumn("Question", width="medium", max_chars=20_000),
                        "reply": st.column_config.TextColumn("Reply", max_chars=20_000),
-                       "before": st.column_config.TextColumn("Turns before", width=140),
+                       "before": st.column_config.TextColumn("Earlier messages", width=140),
                        "findings": st.column_config.TextColumn("Findings", width=140)})
     held.rows_edits = dict(held[_table_key()])  # the table's own are gone once another page is drawn
     st.caption(f"{len(held.rows_shown)} of {len(held.rows)} rows. Double-click or press Enter to edit a cell; the last "
-               "line adds a row; tick rows to delete them.")
+               "line adds a row. Tick rows to delete them.")
 
 
 def _cells(number: int, row: Example, notes: Sequence[str]) -> dict[str, str | int]:
@@ -171,7 +171,7 @@ def _save(here: Workspace) -> None:
         held.rows_told = False, str(error)
         return
     _begin(*open_examples(here))
-    held.rows_told = True, "Saved. The next build learns from these."
+    held.rows_told = True, "Saved. The next build learns from these examples."
 
 
 def _conflict(here: Workspace) -> None:
@@ -181,12 +181,12 @@ def _conflict(here: Workspace) -> None:
         return
     theirs, seen = open_examples(here)
     before, now = ({(row.question, row.reply, row.history) for row in rows} for rows in (held.rows_before, theirs))
-    st.warning(f"The examples were changed by somebody else since you began: {len(now - before)} rows are new or "
-               f"otherwise, {len(before - now)} as you saw them are gone. Nothing of yours or theirs is lost: take "
-               "theirs, or put your changes onto theirs.", icon=":material/group:")
+    st.warning(f"Someone else changed the examples while you were editing: {len(now - before)} rows added or "
+               f"changed, {len(before - now)} removed. No changes were lost. "
+               "Use their version, or reapply yours.", icon=":material/group:")
     with st.container(horizontal=True):
-        st.button("Take theirs", icon=":material/undo:", on_click=_begin, args=(theirs, seen))
-        st.button("Put mine onto theirs", icon=":material/merge:", on_click=_onto, args=(theirs, seen))
+        st.button("Use their version", icon=":material/undo:", on_click=_begin, args=(theirs, seen))
+        st.button("Reapply mine", icon=":material/merge:", on_click=_onto, args=(theirs, seen))
 
 
 def _onto(theirs: Sequence[Example], seen: str) -> None:
@@ -201,7 +201,7 @@ def _importing(here: Workspace) -> None:
     """Add the rows of a file; what came of it is told until another one is imported."""
     st.header("Import")
     with st.form("import"):
-        st.file_uploader("JSONL or CSV with a question and a reply each; Messages, ShareGPT and Alpaca are read too",
+        st.file_uploader("JSONL or CSV with questions and replies; OpenAI messages, ShareGPT and Alpaca also work",
                          type=[ending.removeprefix(".") for ending in IMPORTED],
                          max_upload_size=LARGEST // 1_000_000, key=_import_key())
         st.form_submit_button("Import", icon=":material/upload:", on_click=_import, args=(here,))
@@ -209,7 +209,7 @@ def _importing(here: Workspace) -> None:
     if wrong:
         fault(wrong)
     elif added is not None:
-        st.success(f"{added} rows were added at the end, {len(left)} were left out.", icon=":material/check:")
+        st.success(f"{added} rows added at the end, {len(left)} left out.", icon=":material/check:")
         if left:
             with st.expander("Left out"):
                 st.text("\n".join(left), width="stretch")

@@ -19,6 +19,7 @@ from builder.curation.feedback import (
 )
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
+from knowledge.search.answerable import Confidence
 from ui.parts.private_first import Store, ask, hold, waits
 from ui.parts.session import searching, workspace
 from ui.parts.show import counted, fault, plain
@@ -27,24 +28,24 @@ AT_ONCE = 5
 LONGEST = 4000  # characters of a reply that can be written here
 SAID: dict[str, tuple[str, str, Literal["green", "red", "blue"]]] = {
     "up": ("good", ":material/thumb_up:", "green"), "down": ("bad", ":material/thumb_down:", "red"),
-    "choice": ("chosen blind", ":material/how_to_vote:", "blue")}
+    "choice": ("blind choice", ":material/how_to_vote:", "blue")}
 
 
 def page() -> None:
     """Draw what was said and not decided on yet, and below it the questions that found no answer."""
     here = workspace()
     st.title("Feedback")
-    st.caption("What people said in Chat and Compare. Nothing is learnt from it until you accept it here; the next "
-               "build then uses it. What judges never trains: an accepted question can become no example.")
+    st.caption("What people said in Chat and Compare. Nothing is used until you accept it here; then the next build "
+               "uses it. Test questions are never used for training, so they can't become examples.")
     if done := st.session_state.pop("feedback done", ""):
         st.success(done, icon=":material/check:")
     waiting = items(here)
     if not waiting:
-        st.info("Nothing waits for you. Thumbs, better replies and blind choices come here.")
+        st.info("Nothing to decide. Thumbs, better replies and blind choices appear here.")
     for item in waiting[:AT_ONCE]:
         _card(here, item)
     if len(waiting) > AT_ONCE:
-        st.caption(f"{len(waiting) - AT_ONCE} more wait below these.")
+        st.caption(f"and {len(waiting) - AT_ONCE} more")
     _lacks(here)
 
 
@@ -58,29 +59,29 @@ def _card(here: Workspace, item: Item) -> None:
         worse = _worse(item)
         with st.form(f"item {item.key}", border=False):
             question = st.text_input("Question", item.question, key=f"question {item.key}", max_chars=LONGEST)
-            better = st.text_area("Reply, as it should be", item.proposed, key=f"reply {item.key}", height=120,
-                                  max_chars=LONGEST, placeholder="Write what it should have said")
-            facts = st.text_input("For a question that judges: what a right reply must hold; spellings apart by |",
+            better = st.text_area("Correct reply", item.proposed, key=f"reply {item.key}", height=120,
+                                  max_chars=LONGEST, placeholder="Write what the assistant should have said")
+            facts = st.text_input("For a test: facts a correct answer must contain (separate alternative spellings with |)",
                                   key=f"facts {item.key}", max_chars=500)
             with st.container(horizontal=True):
-                example = st.form_submit_button("Example", type="primary", icon=":material/school:",
-                                                help="Training shows this reply to this question.",
+                example = st.form_submit_button("Use as example", type="primary", icon=":material/school:",
+                                                help="Training shows the model this reply to this question.",
                                                 key=f"example {item.key}")
-                preference = st.form_submit_button("Preference", icon=":material/compare_arrows:", disabled=not worse,
-                                                   help="Training learns that this reply is better than the other.",
+                preference = st.form_submit_button("Use as preference", icon=":material/compare_arrows:", disabled=not worse,
+                                                   help="Training teaches that this reply is better than the other.",
                                                    key=f"preference {item.key}")
-                judging = st.form_submit_button("Question", icon=":material/gavel:",
-                                                help="It judges from now on, and never trains.",
+                judging = st.form_submit_button("Use as test", icon=":material/gavel:",
+                                                help="Test questions are never used for training.",
                                                 key=f"judging {item.key}")
-                refused = st.form_submit_button("Refuse", icon=":material/close:", key=f"refuse {item.key}")
+                refused = st.form_submit_button("Discard", icon=":material/close:", key=f"refuse {item.key}")
     if example:
-        _accept(here, item, "It is an example now.", as_example, question, better)
+        _accept(here, item, "Saved as an example.", as_example, question, better)
     elif preference:
-        _accept(here, item, "It is a preference now.", as_preference, question, better, worse)
+        _accept(here, item, "Saved as a preference.", as_preference, question, better, worse)
     elif judging:
-        _accept(here, item, "It judges from now on.", _judges, question, better, facts)
+        _accept(here, item, "Saved as a test question.", _judges, question, better, facts)
     elif refused:
-        _do("Refused.", lambda: decide(here, item, "refused"))
+        _do("Discarded.", lambda: decide(here, item, "refused"))
     if waits(_flag(item)):
         ask(here, _flag(item), _own(here))
 
@@ -126,7 +127,7 @@ def _worse(item: Item) -> str:
         st.text(item.others[chosen], width="stretch")
         return item.others[chosen]
     if item.better or item.kind == "down":
-        st.caption("The reply was")
+        st.caption("The assistant's reply")
         st.text(item.reply, width="stretch")
         return item.reply
     return ""
@@ -134,19 +135,19 @@ def _worse(item: Item) -> str:
 
 def _lacks(here: Workspace) -> None:
     """The questions that found no answer, by meaning: what the documents lack."""
-    st.header("What the documents lack", anchor=False)
+    st.header("Missing in the documents", anchor=False)
     retriever = searching()
     if retriever is None:
-        st.caption("Nothing is indexed yet, so nothing was looked up.")
+        st.caption("No documents are indexed yet.")
         return
     found = lacks(here, retriever)
     if not found:
-        st.caption("Every question of a chat found an answer so far, or finds one by now.")
+        st.caption("All chat questions found an answer so far.")
         return
-    st.caption("A question stands here because the assistant abstained; those of one meaning stand together. That may "
-               "also be the assistant's fault, so search the documents for it first. Where they really don't answer "
-               "it, write the answer into them: once that is indexed, the question goes from here. Or let the question "
-               "judge: then a reply is right when it says that it doesn't know.")
+    st.caption("The assistant could not answer these questions; similar ones are grouped. The documents may still have "
+               "the answer, so search them first. If it is really missing, add it to the documents and index "
+               "them: the question then disappears from this list. Or add the question as a test: the correct "
+               "reply is then \"I don't know\".")
     st.page_link("views/documents.py", label="Search or add documents", icon=":material/search:")
     for lack in found:
         _lack(here, lack)
@@ -156,8 +157,8 @@ def _lack(here: Workspace, lack: Lack) -> None:
     times = f"asked {len(lack.items)} times" if len(lack.items) > 1 else "asked once"
     with st.container(border=True):
         st.text(lack.question, width="stretch")
-        st.caption(f"{times}, last on {plain(lack.items[0].at[:10])} · the documents answer it with probability "
-                   f"{lack.probability:.0%}")
+        st.caption(f"{times}, last on {plain(lack.items[0].at[:10])} · confidence that the documents answer it: "
+                   f"{Confidence.of(lack.probability)}")
         others = {one.question for one in lack.items} - {lack.question}
         if others:
             with st.expander(counted(len(others), "other wording"), type="compact"):
@@ -165,10 +166,10 @@ def _lack(here: Workspace, lack: Lack) -> None:
                     st.text(question, width="stretch")
         key = lack.items[0].key
         with st.container(horizontal=True):
-            if st.button("Judge that it says it doesn't know", key=f"lack {key}", icon=":material/gavel:",
-                         help="Only for what the documents really don't answer: it becomes a question without an "
-                              "answer, and never trains."):
-                _do("It judges from now on whether the assistant says that it doesn't know.",
+            if st.button("Add as a test: should say \"I don't know\"", key=f"lack {key}", icon=":material/gavel:",
+                         help="Only if the documents really don't answer it. It becomes a test question without an "
+                              "answer, and is never used for training."):
+                _do("Saved as a test: the assistant should say that it doesn't know.",
                     lambda: _unanswerable(here, lack))
             if st.button("Dismiss", key=f"dismiss {key}", icon=":material/close:"):
                 _do("Dismissed.", lambda: _dismiss(here, lack))

@@ -17,11 +17,11 @@ from ui.parts.show import counted, fault, plain
 
 REFRESH = 2.0  # seconds between two looks at a build that runs
 AFTER: Mapping[Next, tuple[str, str]] = {
-    "mend": ("Mend it", "views/brand.py"), "wait": ("Watch it", "views/build.py"),
+    "mend": ("Fix it", "views/brand.py"), "wait": ("See progress", "views/build.py"),
     "fill": ("Add documents", "views/documents.py"),
-    "build": ("Build", "views/build.py"), "questions": ("Write questions", "views/questions.py"),
+    "build": ("Build", "views/build.py"), "questions": ("Write test questions", "views/questions.py"),
     "promote": ("See the releases", "views/releases.py"), "ask": ("Chat", "views/chat.py")}
-TEMPLATES = {"blank": "Empty: bring your own documents and examples", "support": "The support bot of an umbrella shop"}
+TEMPLATES = {"blank": "Empty: add your own documents and examples", "support": "The support bot of an umbrella shop"}
 
 
 def page() -> None:
@@ -31,7 +31,7 @@ def page() -> None:
     if known:
         _cards(known)
     else:
-        st.caption("There is none yet. Make the first one here; it answers from your documents within a minute.")
+        st.caption("You have no assistant yet. Create one here; it answers from your documents within a minute.")
     with st.expander("New assistant", icon=":material/add:", expanded=not known):
         _new()
 
@@ -58,7 +58,7 @@ def _card(one: Overview) -> None:
             if one.builds and one.progress:
                 st.badge("building", icon=":material/construction:", color="blue")
         holds = (counted(one.documents, "document"), counted(one.examples, "example"),
-                 counted(one.questions, "question"), _halves(one))
+                 counted(one.questions, "test question"), _halves(one))
         st.caption(f"{plain(one.folder.name)} · {' · '.join(holds)}")
         if one.next == "mend":
             fault(one.why)
@@ -77,10 +77,10 @@ def _card(one: Overview) -> None:
 def _halves(one: Overview) -> str:
     """What of it can answer already."""
     if one.indexed and one.adapted:
-        return "both halves stand"
+        return "Ready"
     if one.indexed:
-        return "the retrieving half stands, not yet the tuned one"
-    return "the tuned half stands, nothing is indexed" if one.adapted else "neither half is built"
+        return "Answers from documents; voice not trained yet"
+    return "Voice trained; documents not indexed yet" if one.adapted else "Not built yet"
 
 
 def _go(one: Overview, target: str) -> None:
@@ -93,18 +93,18 @@ def _new() -> None:
     with st.form("new", border=False):
         name = st.text_input("Name", max_chars=100, placeholder="Lamp House")
         template = st.radio("Start from", templates(), format_func=lambda one: TEMPLATES.get(one, one))
-        persona = st.text_area("Who answers, and how", max_chars=1000, height=80, placeholder=(
+        persona = st.text_area("Who is the assistant, and how does it speak?", max_chars=1000, height=80, placeholder=(
             "You answer for a small shop that makes and mends lamps. Friendly and brief."))
-        abstain = st.text_area("What it says when the documents don't", max_chars=1000, height=80,
+        abstain = st.text_area("Reply when the documents don't have the answer", max_chars=1000, height=80,
                                placeholder="That is not in our notes. Please ring us.")
-        building = st.checkbox("Build it at once", help="One can chat with it as soon as its documents are indexed.")
-        sent = st.form_submit_button("Make it", type="primary", icon=":material/add:")
+        building = st.checkbox("Build now", help="You can chat as soon as the documents are indexed.")
+        sent = st.form_submit_button("Create", type="primary", icon=":material/add:")
     if not sent:
         return
     folder = home() / re.sub(r"\W+", "-", name.casefold()).strip("-_")
     try:
         if folder == home():
-            raise UserError("the name has no letter or digit; write what the assistant is called")
+            raise UserError("the name has no letter or digit; type a name")
         new(folder, template)
         written = {"name": name, "persona": persona, "abstain": abstain}
         change_brand(Workspace(folder), {key: text.strip() for key, text in written.items() if text.strip()})

@@ -17,7 +17,7 @@ from ui.parts.show import counted, fault, plain
 AT_ONCE = 5
 DRAFTED = 40
 LONGEST = 500  # characters of a question, or of what a right reply must hold
-MUST_HOLD = "What a right reply must hold; spellings apart by |"
+MUST_HOLD = "Facts a correct answer must contain (separate alternative spellings with |)"
 
 
 def page() -> None:
@@ -25,11 +25,11 @@ def page() -> None:
     here = workspace()
     st.session_state.setdefault("questions_told", {})
     st.session_state.setdefault("questions_turn", Lock())  # a second click runs while the first one still does
-    st.title("Questions that judge")
+    st.title("Test questions")
     unanswerable = sum(not one.answerable for one in here.questions)
-    st.caption(f"{len(here.questions)} so far, {unanswerable} of them that the documents don't answer. "
-               f"{FEW_QUESTIONS} or more make a difference of {visible(FEW_QUESTIONS):.2f} between two ways of "
-               f"answering visible; {FEW_UNANSWERABLE} or more of them should be such that the documents don't answer.")
+    st.caption(f"{len(here.questions)} test questions, {unanswerable} of them that the documents don't answer. "
+               f"With {FEW_QUESTIONS} questions you can detect differences of {visible(FEW_QUESTIONS):.0%} or more. "
+               f"Include at least {FEW_UNANSWERABLE} questions that the documents don't answer.")
     _writing(here)
     _drafting(here)
     _importing(here)
@@ -41,7 +41,7 @@ def _writing(here: Workspace) -> None:
     with st.form("written"):
         st.text_input("Your question", key="written_question", max_chars=LONGEST)
         st.text_input(MUST_HOLD, key="written_facts", max_chars=LONGEST, placeholder="five days | 5 days")
-        st.checkbox("The documents don't answer it: a right reply says so", key="written_unanswerable")
+        st.checkbox("The documents don't answer this; the assistant should say that it doesn't know", key="written_unanswerable")
         st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_write, args=(here,))
     _told("written")
 
@@ -67,9 +67,9 @@ def _write(here: Workspace) -> None:
 def _drafting(here: Workspace) -> None:
     """The next drafts, and what is to be known of the others."""
     st.header("Drafts from the documents", anchor=False)
-    st.caption("A draft counts only once you accept it. None is drafted that a training example asks or answers in "
-               "like words; the audit compares by meaning too.")
-    st.button("Draft anew", icon=":material/refresh:", on_click=_forget)
+    st.caption("A draft becomes a test question when you accept it. Drafts never repeat a training example in similar "
+               "words; the data check also compares by meaning.")
+    st.button("New drafts", icon=":material/refresh:", on_click=_forget)
     _told("drafts")
     try:
         drafts = _drafts(here)
@@ -77,11 +77,11 @@ def _drafting(here: Workspace) -> None:
         fault(error)
         return
     if not drafts:
-        st.info(f"Nothing left to draft. {EXHAUSTED} Write the others yourself.")
+        st.info(f"No more drafts. {EXHAUSTED} Write further questions yourself.")
     for one in drafts[:AT_ONCE]:
         _card(here, one)
     if len(drafts) > AT_ONCE:
-        st.caption(f"{len(drafts) - AT_ONCE} more wait below these.")
+        st.caption(f"and {len(drafts) - AT_ONCE} more drafts")
 
 
 def _forget() -> None:
@@ -113,7 +113,7 @@ def _card(here: Workspace, one: Draft) -> None:
         st.caption(f"{plain(one.source)} · {plain(one.group)}")
         with st.container(horizontal=True):
             wanted = st.form_submit_button("Accept", type="primary", icon=":material/check:", key=f"accept {one.key}")
-            refused = st.form_submit_button("Refuse", icon=":material/close:", key=f"refuse {one.key}")
+            refused = st.form_submit_button("Discard", icon=":material/close:", key=f"refuse {one.key}")
     if wanted:
         _decide(one, lambda: accept(here, one.edited(question, facts)))
     elif refused:
@@ -138,7 +138,7 @@ def _importing(here: Workspace) -> None:
     """Add the questions of a file."""
     st.header("Import", anchor=False)
     with st.form("import", clear_on_submit=True):
-        st.file_uploader("Questions as JSONL, a promptfoo configuration, or inspect samples", key="questions_file",
+        st.file_uploader("Test questions as JSONL, a promptfoo configuration or inspect samples", key="questions_file",
                          type=["jsonl", "json", "yaml", "yml"], max_upload_size=LARGEST // 1_000_000)
         st.form_submit_button("Import", icon=":material/upload:", on_click=_import, args=(here,))
     _told("import")
@@ -156,7 +156,7 @@ def _import(here: Workspace) -> None:
         except UserError as error:
             _tell(told, "import", False, str(error))
         else:
-            _tell(told, "import", True, f"{counted(added, 'question')} added, {len(left)} left out.", left)
+            _tell(told, "import", True, f"{counted(added, 'test question')} added, {len(left)} left out.", left)
 
 
 def _tell(told: dict[str, Any], place: str, well: bool, said: str, left: Sequence[str] = ()) -> None:
