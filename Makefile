@@ -29,7 +29,7 @@ check: .venv/installed  ## Check style, types and the order of imports.
 	$(BIN)/lint-imports
 
 test: .venv/installed  ## Run the tests that matter for each change, in minutes.
-	$(BIN)/pytest -m "not thorough"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not thorough"
 
 test-all: .venv/installed browser  ## Run the thorough tests: real builds, a browser, simulations.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -rs -m thorough

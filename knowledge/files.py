@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from platformdirs import user_cache_dir
+
 from knowledge.errors import UserError
 
 
@@ -187,7 +189,5 @@ def holder(path: Path) -> int | None:
 
 
 def home() -> Path:
-    """The cache folder: $TWOFOLD_HOME, else `twofold` in the user's cache folder."""
-    if chosen := os.environ.get("TWOFOLD_HOME"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twofold"
+    """The cache folder: $TWOFOLD_HOME, else `twofold` where this system keeps a user's caches."""
+    return Path(os.environ.get("TWOFOLD_HOME") or user_cache_dir("twofold", appauthor=False))

@@ -206,8 +206,8 @@ def _bytes(path: Path) -> bytes:
 
 def _same(path: Path, seen: str, now: str) -> None:
     if seen != now:
-        raise UserError(f"{path}: was changed by somebody else since it was read here, so nothing was written; take "
-                        "theirs, or put your changes onto theirs")
+        raise UserError(f"{path}: someone else changed it while you were editing, so nothing was written; use "
+                        "their version, or reapply yours")
 
 
 def _check(row: Example, place: str, judge: int | None) -> None:

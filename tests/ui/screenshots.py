@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         seen.open("compare")
         seen.page.get_by_label("Question", exact=True).fill(asked)
         seen.page.keyboard.press("Enter")
-        seen.page.get_by_text("What was looked up").first.wait_for()
+        seen.page.get_by_text("Passages found").first.wait_for()
         seen.page.get_by_role("heading").first.click()
         picture(seen, "compare")
         seen.page.set_viewport_size(TALL)

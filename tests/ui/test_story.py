@@ -77,8 +77,8 @@ def test_an_assistant_is_made_fed_built_asked_and_released_without_a_terminal(br
     with tab(browser, app) as seen:
         seen.open()
         write(seen, "Name", "Lamp <b>House</b>")
-        write(seen, "Who answers, and how", f"You answer for a shop. {SCRIPT}")
-        press(seen, "Make it")
+        write(seen, "Who is the assistant, and how does it speak?", f"You answer for a shop. {SCRIPT}")
+        press(seen, "Create")
         seen.settle("Documents")
         here = Workspace(next(folder.glob("lamp*")))
         with (here.folder / "brand.yaml").open("a") as brand:
@@ -88,7 +88,7 @@ def test_an_assistant_is_made_fed_built_asked_and_released_without_a_terminal(br
         build(seen, here, "r001")
         seen.visit("Documents")
         says(seen, "2 documents in 11 passages.")
-        seen.choose("Passages of", NASTY)
+        seen.choose("Show passages of", NASTY)
         says(seen, SCRIPT)
         says(seen, REMOTE)
 
@@ -116,25 +116,25 @@ def test_replies_are_compared_blind_and_what_people_say_goes_into_the_next_build
         seen.visit("Chat")
         reply = seen.ask("How wide can a linen shade be?")
         reply.get_by_role("button", name=re.compile("Write a better reply")).click()
-        write(seen, "A better reply", "Hello! From 20 to 60 centimetres, cut by hand. Shine on!")
-        press(seen, "Keep it")
-        says(seen, "Kept.")
+        write(seen, "Better reply", "Hello! From 20 to 60 centimetres, cut by hand. Shine on!")
+        press(seen, "Save")
+        says(seen, "Saved.")
 
         seen.visit("Compare")
         write(seen, "Question", "What cable do you use?")
-        seen.page.get_by_text("Blind: hide which is which").click()
+        seen.page.get_by_text("Hide the system names").click()
         press(seen, "Ask all")
         says(seen, "Which reply is best?")
         assert not seen.page.get_by_test_id("stAppViewContainer").get_by_text("hybrid", exact=True).count()
         press(seen, "B")
-        says(seen, "Chosen blind so far")
+        says(seen, "Blind choices so far")
         says(seen, "hybrid")
 
         seen.visit("Feedback")
         card = seen.page.get_by_test_id("stForm").filter(has=seen.page.locator(
             'input[value="How wide can a linen shade be?"]'))
-        card.get_by_role("button", name=re.compile("Example")).click()
-        says(seen, "It is an example now.")
+        card.get_by_role("button", name=re.compile("Use as example")).click()
+        says(seen, "Saved as an example.")
         last = json.loads((lamps.folder / "examples.jsonl").read_text().splitlines()[-1])
         assert last["messages"][-1]["content"] == "Hello! From 20 to 60 centimetres, cut by hand. Shine on!"
 

@@ -19,9 +19,9 @@ from ui.parts.session import workspace
 from ui.parts.show import fault, plain
 from ui.parts.theme import ACCENTS
 
-LISTS = {"do": ("Always", "What the brand does, one a line. The model is told these."),
-         "dont": ("Never", "What the brand doesn't do, one a line. The model is told these."),
-         "required": ("Phrases in every reply", "Word for word, one a line: the greeting, the sign-off."),
+LISTS = {"do": ("Always", "What the brand does, one per line. The model sees these."),
+         "dont": ("Never", "What the brand avoids, one per line. The model sees these."),
+         "required": ("Phrases in every reply", "Word for word, one per line: the greeting, the sign-off."),
          "banned": ("Words in no reply", "One per line. The model does not see these; replies are checked for them.")}
 COLOURS = {"primary": ACCENTS["light"], "accent": ACCENTS["light"], "background": "#ffffff", "text": "#171614"}
 HEX = re.compile("#[0-9a-fA-F]{6}")
@@ -77,14 +77,15 @@ def _form(before: Brand) -> dict[str, Any]:
     st.text_input("Name", key="brand name", max_chars=200)
     st.text_area("Persona", key="brand persona", max_chars=4000, height="content",
                  help="Who the assistant is and how it sounds. The model sees this.")
-    st.text_area("Reply when the documents don't have the answer", key="brand abstain", max_chars=4000, height="content")
+    st.text_area("Reply when the documents don't have the answer", key="brand abstain", max_chars=4000,
+                 height="content")
     for row in (("do", "dont"), ("required", "banned")):
         for column, name in zip(st.columns(2), row, strict=True):
             column.text_area(LISTS[name][0], key=f"brand {name}", help=LISTS[name][1], height=150)
     left, right = st.columns(2)
     left.number_input("Maximum words", 5, 2000, None, key="brand words", placeholder="No limit", step=1)
-    right.number_input("Reading level (school grade)", 1.0, 20.0, None, key="brand grade", placeholder="No limit", step=0.5,
-                       help="The highest Flesch-Kincaid grade of a reply: 8 suits most readers.")
+    right.number_input("Reading level (school grade)", 1.0, 20.0, None, key="brand grade", placeholder="No limit",
+                       step=0.5, help="The highest Flesch-Kincaid grade of a reply: 8 suits most readers.")
     st.text_area("Links", key="brand links", help="One per line, as Label: address.")
     with st.container(horizontal=True):
         for name in COLOURS:

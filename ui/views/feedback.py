@@ -61,14 +61,15 @@ def _card(here: Workspace, item: Item) -> None:
             question = st.text_input("Question", item.question, key=f"question {item.key}", max_chars=LONGEST)
             better = st.text_area("Correct reply", item.proposed, key=f"reply {item.key}", height=120,
                                   max_chars=LONGEST, placeholder="Write what the assistant should have said")
-            facts = st.text_input("For a test: facts a correct answer must contain (separate alternative spellings with |)",
+            facts = st.text_input("For a test: facts a correct answer must contain (separate spellings with |)",
                                   key=f"facts {item.key}", max_chars=500)
             with st.container(horizontal=True):
                 example = st.form_submit_button("Use as example", type="primary", icon=":material/school:",
                                                 help="Training shows the model this reply to this question.",
                                                 key=f"example {item.key}")
-                preference = st.form_submit_button("Use as preference", icon=":material/compare_arrows:", disabled=not worse,
-                                                   help="Training teaches that this reply is better than the other.",
+                preference = st.form_submit_button("Use as preference", icon=":material/compare_arrows:",
+                                                   disabled=not worse,
+                                                   help="Training teaches that this reply is the better one.",
                                                    key=f"preference {item.key}")
                 judging = st.form_submit_button("Use as test", icon=":material/gavel:",
                                                 help="Test questions are never used for training.",

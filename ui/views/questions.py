@@ -41,7 +41,8 @@ def _writing(here: Workspace) -> None:
     with st.form("written"):
         st.text_input("Your question", key="written_question", max_chars=LONGEST)
         st.text_input(MUST_HOLD, key="written_facts", max_chars=LONGEST, placeholder="five days | 5 days")
-        st.checkbox("The documents don't answer this; the assistant should say that it doesn't know", key="written_unanswerable")
+        st.checkbox("The documents don't answer this: the assistant should say that it doesn't know",
+                    key="written_unanswerable")
         st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_write, args=(here,))
     _told("written")
 

@@ -164,8 +164,8 @@ def test_an_unknown_system_is_named():
         system_named("rag")
 
 
-def test_the_built_workspace_answers_as_four(built):
-    assistant = open_assistant(built)
+def test_the_built_workspace_answers_as_four(really_built):
+    assistant = open_assistant(really_built)
     assert [system.name for system in assistant.systems] == [system.name for system in SYSTEMS]
     replies = {system.name: assistant.answer("When do parcels leave the warehouse?", system) for system in SYSTEMS}
     assert all(reply.text for reply in replies.values())

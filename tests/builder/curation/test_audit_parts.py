@@ -123,7 +123,7 @@ def test_prompts_beyond_the_context_are_found(written):
 
 
 def test_a_base_model_that_is_not_there_is_an_error(written):
-    change(written, "model: {", "model: {base: /nowhere.gguf, ")
+    change(written, f"base: {Workspace(written).brand.model.base}", "base: /nowhere.gguf")
     one = found(written)["model can't be used"]
     assert one.severity == "error" and "no such file" in one.message
 

@@ -188,7 +188,7 @@ def test_somebody_elses_brand_is_not_written_over(workspace):
     brand, seen = open_brand(workspace)
     change_brand(workspace, {"persona": "Theirs."})
     theirs = text_of(workspace)
-    with pytest.raises(UserError, match=r"brand\.yaml: was changed by somebody else") as raised:
+    with pytest.raises(UserError, match=r"brand\.yaml: someone else changed it") as raised:
         save_brand(workspace, seen, edited(brand, {("name",): "Mine"}))
     assert "\n" not in str(raised.value) and text_of(workspace) == theirs
     mine = changes(brand, edited(brand, {("name",): "Mine"}))
@@ -274,7 +274,7 @@ def test_somebody_elses_examples_are_not_written_over_and_both_can_be_kept(works
     save_examples(workspace, seen, theirs)
     mine = [Example("Why?", "Mine.", (), 1), before[1], Example("Say it\n\ntwice", "Mine too.", (), 4),
             Example("New?", "Mine.", (), 0)]  # the last one is deleted
-    with pytest.raises(UserError, match=r"examples\.jsonl: was changed by somebody else"):
+    with pytest.raises(UserError, match=r"examples\.jsonl: someone else changed it"):
         save_examples(workspace, seen, mine)
     now, seen = open_examples(workspace)
     save_examples(workspace, seen, onto(now, before, mine))
@@ -353,7 +353,7 @@ def test_a_broken_import_is_one_line_and_adds_nothing(workspace, name, data, tol
 def test_an_import_is_not_put_onto_what_nobody_saw(workspace):
     seen = seen_examples(workspace)
     append_example(workspace, "New?", "Yes.")
-    with pytest.raises(UserError, match="changed by somebody else"):
+    with pytest.raises(UserError, match="someone else changed it"):
         import_examples(workspace, seen, "a.jsonl", FORMATS["a.jsonl"].encode())
 
 

@@ -74,6 +74,7 @@ def test_a_prompt_without_room_and_files_that_are_no_model_are_one_line(engine, 
 
 
 def test_answering_imports_no_torch():
-    code = "import sys, builder.engine, builder.weights; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    code = ("import sys, builder.model.llama_engine, builder.model.prepare; "
+            "print(sorted({'torch', 'transformers'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

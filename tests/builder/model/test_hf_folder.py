@@ -148,7 +148,7 @@ def test_parity_holds_whatever_the_method_and_catches_another_file(tmp_path, met
     write_served(tuned, base, method, precision)
     prompts, scratch = [render(BRAND, question, []) for question in QUESTIONS], tmp_path / "scratch"
     scratch.mkdir()
-    found = parity(base, served, tuned, prompts, 400, scratch)
+    found = parity(base, served, tuned, prompts, 400, scratch).as_json()
     assert found["met"], found["sentence"]
     assert [check["precision"] for check in found["checks"]] == ["f16", "f16", "q8_0"][:2 + (precision != "f16")]
     assert found["effect"] > 0.05 and list(scratch.iterdir()) == []
@@ -157,7 +157,7 @@ def test_parity_holds_whatever_the_method_and_catches_another_file(tmp_path, met
     save_file({part: -weight if "up_proj" in part and "lora_A" not in part else weight
                for part, weight in load_file(other / name).items()}, other / name, {"format": "pt"})
     (tuned / name).write_bytes((other / name).read_bytes())  # the served file is now of other weights than lie there
-    wrong = parity(base, served, tuned, prompts, 400)
+    wrong = parity(base, served, tuned, prompts, 400).as_json()
     assert not wrong["met"]
 
 

@@ -94,6 +94,7 @@ def test_pairs_that_turn_together_become_neighbours(heads, pairs):
     assert moved.tolist() == wanted
 
 
+@pytest.mark.thorough
 def test_an_adapter_whose_b_is_zero_replies_as_the_base_does(tmp_path):
     base = prepared(precision="f16")
     write_lora(write_adapter(tmp_path, REAL, 30), base, tmp_path / "fresh.gguf")

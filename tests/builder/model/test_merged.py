@@ -211,6 +211,7 @@ def test_targets_and_bases_that_can_not_be_used_are_one_line(small, tmp_path):
         write_merged(folder, small, tmp_path / "it.gguf", "f16")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["lora", "qlora"])
 def test_plain_lora_stays_an_adapter(base, tmp_path, method):
     save(adapt(load_base(base), Training(rank=4, alpha=8)), base.sha256, tmp_path)

@@ -28,6 +28,8 @@ BRAND = Brand(name="Acme", persona="You help.", abstain="No.", model=Model(engin
 ASKED = [render(BRAND, f"What is {number} plus 2?", []) for number in range(6)]
 SHORT = Decoding(12)
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def base():
@@ -100,7 +102,7 @@ def test_weights_and_adapters_that_it_can_not_load_are_one_line(base, tmp_path):
 
 def test_parity_holds_for_the_adapter_and_sees_another_strength(base, adapter, tmp_path):
     prompts = [[{"role": "user", "content": request}] for request in GENERAL[:2]]
-    found = parity(base, base, adapter, prompts, 512, engine="openvino")
+    found = parity(base, base, adapter, prompts, 512, engine="openvino").as_json()
     assert found["met"], found["sentence"]
     assert [check["precision"] for check in found["checks"]] == ["f16", "f16"] + ["bf16"] * (precision() == "bf16")
     wrong = shutil.copytree(adapter, tmp_path / "wrong")
@@ -111,7 +113,8 @@ def test_parity_holds_for_the_adapter_and_sees_another_strength(base, adapter, t
     assert engine.trace(prompts[0], True, 8).log_probabilities != other.trace(prompts[0], True, 8).log_probabilities
 
 
-def test_a_workspace_that_names_it_gets_it_and_remembers_by_it(built, tmp_path):
+def test_a_workspace_that_names_it_gets_it_and_remembers_by_it(really_built, tmp_path):
+    built = really_built
     brand = built.brand.model_copy(update={"model": built.brand.model.model_copy(update={"engine": "openvino"})})
     adapter = built.current().adapter
     engine = open_engine(brand, adapter, 2)

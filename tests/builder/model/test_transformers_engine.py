@@ -21,6 +21,8 @@ from builder.model.transformers_engine import TransformersEngine, load_adapter, 
 from builder.workspace.brand import Brand
 from knowledge.errors import UserError
 
+pytestmark = pytest.mark.thorough
+
 BRAND = Brand(name="Acme", persona="You help.", abstain="No.")
 QUESTIONS = ["What is the capital of France?", "How do I return a shirt?", "What is 2 plus 2?"]
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

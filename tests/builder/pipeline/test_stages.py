@@ -282,6 +282,7 @@ def said(workspace):
     return {one.passage.text.split()[-1] for one in found if "lamp of the day" in one.passage.text}
 
 
+@pytest.mark.thorough
 def test_a_reader_sees_the_old_index_or_the_new_one(copied):
     say(copied, 0)
     index_stage.build_index(copied, watch)
@@ -303,6 +304,7 @@ def test_a_reader_sees_the_old_index_or_the_new_one(copied):
     assert [one for one, _ in groupby(seen)] == sorted((set(one) for one, _ in groupby(seen)), key=min)
 
 
+@pytest.mark.thorough
 def test_an_index_killed_in_the_middle_leaves_the_old_one_answering(copied):
     say(copied, 0)
     index_stage.build_index(copied, watch)

@@ -71,6 +71,7 @@ SHAPES = [(10, 3, False), (12, 4, True)]
 LARGE = [pytest.param(40, 2, True, marks=pytest.mark.thorough), pytest.param(60, 3, False, marks=pytest.mark.thorough)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("groups", "each", "binary"), [*SHAPES, *LARGE])
 def test_without_an_effect_no_more_than_five_in_a_hundred_experiments_find_one(groups, each, binary):
     """On 2,000 experiments the rate is known to 1 in 100; a test of few right and wrong answers may be stricter."""
@@ -79,6 +80,7 @@ def test_without_an_effect_no_more_than_five_in_a_hundred_experiments_find_one(g
     assert 0.02 <= np.mean(found) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("groups", "each", "binary"), [*SHAPES, *LARGE])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(groups, each, binary):
     """A percentile bootstrap of a dozen groups covers 90 % of the truths instead of 95 (the verdict warns of fewer
@@ -118,6 +120,7 @@ def test_equivalence_is_two_t_tests():
     assert (equivalent(worse, 0.1), no_worse(worse, 0.1)) == (1.0, 1.0)
 
 
+@pytest.mark.thorough
 def test_a_system_worse_by_the_margin_seldom_passes_as_no_worse():
     random, names = np.random.default_rng(12), list(np.repeat(alone(range(30)), 2))
     passed = [no_worse(difference(*clustered(random, 30, 2, False) - np.array([[0.4], [0.0]]), names), 0.4) < 0.05
@@ -125,6 +128,7 @@ def test_a_system_worse_by_the_margin_seldom_passes_as_no_worse():
     assert np.mean(passed) <= 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / 400)
 
 
+@pytest.mark.thorough
 def test_so_many_questions_as_are_said_to_be_needed_find_the_difference():
     pilot = difference(np.random.default_rng(13).normal(0, 1, 60), np.zeros(60), alone(range(60)))
     count = questions_needed(pilot.detectable, 60, 0.25)
@@ -135,6 +139,7 @@ def test_so_many_questions_as_are_said_to_be_needed_find_the_difference():
     assert questions_needed(0.2, 50, 0.2) == 50 and questions_needed(0.2, 50, 0.1) == 200
 
 
+@pytest.mark.thorough
 def test_holm_is_that_of_statsmodels():
     from statsmodels.stats.multitest import multipletests
 
@@ -142,6 +147,7 @@ def test_holm_is_that_of_statsmodels():
         assert holm(list(ps)) == pytest.approx(list(multipletests(ps, method="holm")[1]))
 
 
+@pytest.mark.thorough
 def test_what_is_detectable_is_found_in_four_studies_of_five():
     random = np.random.default_rng(8)
     effect = 2.8 / math.sqrt(50)

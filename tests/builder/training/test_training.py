@@ -255,6 +255,7 @@ def test_checkpoints_of_another_input_are_not_used(tmp_path):
     assert steps == list(range(7))
 
 
+@pytest.mark.thorough
 def test_a_killed_process_carries_on_to_the_same_bytes(tmp_path):
     script = tmp_path / "run.py"
     script.write_text("""

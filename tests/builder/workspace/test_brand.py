@@ -20,8 +20,8 @@ def test_three_keys_are_complete(tmp_path):
     (COMPLETE + "training:\n  epochs: many\n", ":5: training.epochs"),
     ("name: Acme\nabstain: no\n", ":1: persona is missing"),
     ("name: [Acme\n", "brand.yaml:2: "),
-    ("", ":1: holds no settings"),
-    (COMPLETE + 'voice:\n  required: ["\\ud83d"]\n', "brand.yaml: holds half a character"),
+    ("", ":1: has no settings"),
+    (COMPLETE + 'voice:\n  required: ["\\ud83d"]\n', "brand.yaml: contains half a character"),
 ])
 def test_a_fault_names_its_line(tmp_path, text, expected):
     (tmp_path / "brand.yaml").write_text(text)

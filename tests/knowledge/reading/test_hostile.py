@@ -114,6 +114,7 @@ def workspace(tmp_path_factory):
     return folder
 
 
+@pytest.mark.thorough
 def test_all_end_in_a_report(workspace):
     files = len(list((workspace / "documents").iterdir()))
     assert files >= 200

@@ -104,6 +104,7 @@ def test_of_two_plans_at_once_the_second_is_told_to_wait(written):
     assert "another plan is running here; wait for it" in failed(run) and not run.stdout
 
 
+@pytest.mark.thorough
 def test_plan_names_each_stage(built):
     made = json.loads(twofold("plan", built.folder, "--json").stdout)
     assert [stage["name"] for stage in made["stages"]] == ["index", "train", "check",
@@ -261,6 +262,7 @@ def test_what_was_said_of_a_reply_is_printed_by_whose_it_is(written):
     assert "1 blind choice on 1 question" in [line.strip() for line in run.stdout.splitlines()]
 
 
+@pytest.mark.thorough
 def test_a_watched_folder_is_indexed_after_a_change(written):
     running = subprocess.Popen([sys.executable, "-c", HEEDS_CTRL_C, "index", str(written), "--watch"],
                                stderr=subprocess.PIPE, text=True)

@@ -68,6 +68,7 @@ def test_the_training_page_tells_what_went_wrong(page, copied):
     assert any("has no test questions" in one.value for one in page("views/build.py").error)
 
 
+@pytest.mark.thorough
 def test_a_build_started_on_the_page_is_stopped_on_the_page_and_carries_on(written, monkeypatch):
     st.cache_resource.clear()
     monkeypatch.setattr(sys, "argv", ["app.py", str(written)])

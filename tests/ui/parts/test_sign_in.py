@@ -22,7 +22,7 @@ from ui.parts import sign_in
 
 COOKIES = "0123456789abcdef" * 4
 MENU = "stTopNavLink"
-PLEASE = "Please sign in to go on."
+PLEASE = "Please sign in to continue."
 ASKED = ["Skip to main content", "Lamp House", PLEASE, "Sign in"]
 """All that a stranger may read; the first is for those who can't see the page."""
 ICONS = '[data-testid="stIconMaterial"], [data-testid="stAlertDynamicIcon"]'
@@ -107,7 +107,7 @@ def test_who_is_on_the_list_gets_in(visitor, guarded, email):
 @pytest.mark.parametrize(("claims", "words"), [
     ({"email": "eve@evil.example"}, "eve@\u200bevil.example may not use this app"),
     ({"email": "nell@lamps.example.evil.example"}, "may not use this app"),
-    ({"email_verified": False}, "isn't verified yet"), ({"email_verified": "false"}, "isn't verified yet"),
+    ({"email_verified": False}, "is not verified yet"), ({"email_verified": "false"}, "is not verified yet"),
     ({"email": ""}, "has no e-mail address")])
 def test_a_stranger_is_told_why_not_and_can_only_sign_out(visitor, guarded, claims, words):
     guarded[1].claims |= claims
@@ -234,8 +234,8 @@ def opened(written, monkeypatch):
 
 
 @pytest.mark.parametrize(("secrets", "visitor", "said"), [
-    ({}, "203.0.113.9", "can only be opened on the machine that it runs on"),
-    ({"auth": AUTH}, None, "set up wrongly"), ({"auth": AUTH}, "203.0.113.9", "set up wrongly")])
+    ({}, "203.0.113.9", "you can open it only on the machine where it runs"),
+    ({"auth": AUTH}, None, "not set up correctly"), ({"auth": AUTH}, "203.0.113.9", "not set up correctly")])
 def test_where_it_is_not_clear_who_may_come_in_nobody_does(opened, secrets, visitor, said):
     test = opened(secrets, visitor)
     assert not test.exception and not test.title and not test.button

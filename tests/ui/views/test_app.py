@@ -71,7 +71,7 @@ def test_an_abstention_says_so_with_its_probability(app):
     test = app()
     test.chat_input[0].set_value("unknown").run()
     assert "Not in my notes." in texts(test)
-    assert any("probability 7%" in caption.value for caption in test.caption)
+    assert any("confidence: low" in caption.value for caption in test.caption)
 
 
 def test_only_systems_that_can_answer_are_offered(app):
@@ -90,8 +90,8 @@ def test_without_a_workspace_a_new_one_is_offered(app, folder):
     (folder / "brand.yaml").unlink()
     test = app("views/home.py")
     assert not test.exception and not test.error
-    assert "There is none yet" in test.caption[0].value
-    assert [button.label for button in test.button] == ["Make it"]
+    assert "You have no assistant yet" in test.caption[0].value
+    assert [button.label for button in test.button] == ["Create"]
 
 
 def test_a_brand_that_cannot_be_read_is_one_line_on_every_page(app, folder):
@@ -110,15 +110,15 @@ def test_the_four_systems_answer_side_by_side_and_share_their_sources(app):
     assert [text for text in texts(test) if "says" in text] == [f"{system.name} says {HOSTILE}" for system in SYSTEMS]
     assert sum(text == PASSAGE.text for text in texts(test)) == 1
     assert any("rag-only and hybrid" in caption.value for caption in test.caption)
-    assert sum("Nothing was looked up" in caption.value for caption in test.caption) == 2
+    assert sum("No documents were used" in caption.value for caption in test.caption) == 2
 
 
 def test_systems_that_lack_a_half_say_why(app):
     test = app("views/compare.py", retriever=False, adapted=False)
     test.text_input(key="written").set_value("How long?")
     test.button[0].click().run()
-    assert sum("There is no adapter yet" in caption.value for caption in test.caption) == 2
-    assert sum("The documents aren't indexed yet" in caption.value for caption in test.caption) == 2
+    assert sum("Not trained yet" in caption.value for caption in test.caption) == 2
+    assert sum("The documents are not indexed yet" in caption.value for caption in test.caption) == 2
     assert [text for text in texts(test) if "says" in text] == [f"prompt-only says {HOSTILE}"]
 
 

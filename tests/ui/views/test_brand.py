@@ -69,16 +69,16 @@ def test_nothing_can_be_saved_before_something_was_changed(page, written):
 
 def test_the_preview_shows_the_form_before_it_is_saved(page, written):
     test = page()
-    assert "10 of your 10 examples keep all these rules." in said(test)
+    assert "10 of your 10 examples follow all these rules." in said(test)
     test = fill(test, "required", "Hello!\nBless you!")
     test = fill(test, "persona", "You answer for giants.")
     test = fill(test, "abstain", "Nobody knows.")
     told = said(test)
     assert 'You answer for giants.\nEvery reply holds: "Hello!" "Bless you!"' in told and "Nobody knows." in told
-    assert "0 of your 10 examples keep all these rules; the first that don't:" in told
+    assert "0 of your 10 examples follow all these rules; the first ones that don't:" in told
     assert told.count("lacks “Bless you!”") == 4 and "line 3: lacks" in told  # three examples, and the one tried
     assert brand(written).voice.required == ("Hello!", "Shine on!")
-    test = next(one for one in test.text_area if one.label.startswith("Try")).set_value("Hello! Bless you!").run()
+    test = next(one for one in test.text_area if one.label.startswith("Check a reply")).set_value("Hello! Bless you!").run()
     assert "keeps every rule" in said(test)
 
 
@@ -94,7 +94,7 @@ def test_what_was_changed_is_saved_and_what_follows_is_said(page, written):
     assert made.links == {"Write to us": "mailto:a@b.example"} and made.colours == {"accent": "#7a1f2b"}
     assert made.model.reply_tokens == 24 and "build again" in said(test) and button(test, "Save").disabled
     test = press(fill(test, "words", None), "Save")
-    assert brand(written).voice.words is None and "What the model is told is as before" in said(test)
+    assert brand(written).voice.words is None and "The model's instructions are the same" in said(test)
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
@@ -122,20 +122,20 @@ def test_somebody_elses_change_is_shown_where_nothing_was_changed_here(page, wri
     assert field(test, "name").value == "Theirs" and not test.warning and button(test, "Save").disabled
 
 
-@pytest.mark.parametrize("choice", ["Take theirs", "Put mine onto theirs"])
+@pytest.mark.parametrize("choice", ["Use their version", "Reapply mine"])
 def test_of_two_who_edit_nobody_loses_anything_unasked(page, written, choice):
     test = fill(fill(page(), "name", "Mine"), "do", "be mine")
     change_brand(Workspace(written), {"name": "Theirs", "persona": "Their persona."})
     theirs = (written / "brand.yaml").read_bytes()
     test = press(test, "Save")
-    assert "was changed by somebody else" in test.error[0].value.replace("\\", "") and test.warning
+    assert "someone else changed it" in test.error[0].value.replace("\\", "") and test.warning
     assert (written / "brand.yaml").read_bytes() == theirs and field(test, "name").value == "Mine"
     rows = test.dataframe[0].value.set_index("setting")
     assert tuple(rows.loc["name"]) == ("Theirs", "Mine") and tuple(rows.loc["voice.do"]) == ("", "be mine")
     assert rows.loc["persona"]["theirs"] == "Their persona."
     test = press(test, choice)
     assert not test.warning
-    if choice == "Take theirs":
+    if choice == "Use their version":
         assert field(test, "name").value == "Theirs" and button(test, "Save").disabled
         return
     press(test, "Save")

@@ -66,7 +66,7 @@ def charts(test):
 
 def test_where_nothing_was_trained_it_says_what_to_do(page, workspace):
     test = page()
-    assert "There is no adapter yet: it takes at least 8 examples" in said(test)
+    assert "Not trained yet. Training needs at least 8 examples" in said(test)
     assert not charts(test) and not test.metric
 
 
@@ -76,7 +76,7 @@ def test_a_build_that_runs_shows_its_stage_loss_speed_and_time(page, workspace):
         test = page()
     assert plain("train") in test.header[0].value
     assert {metric.label: metric.value for metric in test.metric} == {
-        "Loss, smoothed": "2.56", "Held-out loss": "2.10", "Tokens a second": "471"}
+        "Loss (smoothed)": "2.56", "Held-out loss": "2.10", "Tokens per second": "471"}
     bar = test.get("progress")[0]
     assert bar.proto.value == 50 and bar.proto.text.startswith("50% · step 4 of 8 · epoch 1 of 2")
     assert len(charts(test)) == 1 and "Done so far: index" in said(test)
@@ -88,7 +88,7 @@ def test_once_the_build_has_ended_the_page_shows_its_adapter(page, workspace):
         test = page()
         trained(workspace, NEW)
     test.run()
-    assert test.header[0].value == "The last adapter" and len(charts(test)) == 1
+    assert test.header[0].value == "Last training" and len(charts(test)) == 1
     assert not test.session_state.building and "The last build" in said(test)
 
 
@@ -104,9 +104,9 @@ def test_a_build_that_has_ended_says_what_it_made_and_what_the_audit_found(page,
     test = page()
     missed, found = (one.value for one in test.warning)
     assert missed == plain(f"r001 is built, but failed: {HOSTILE}.")
-    assert found == plain(f"The audit found 1 error when it began, such as: questions.jsonl:4: asks {HOSTILE}.")
+    assert found == plain(f"The data check found 1 error, for example: questions.jsonl:4: asks {HOSTILE}.")
     assert [link.proto.label for link in test.get("page_link")] == [
-        "Read the report", "See the releases", "Chat", "All findings"]
+        "Read the test report", "See the releases", "Chat", "All findings"]
 
 
 def test_a_build_that_was_stopped_says_that_it_carries_on(page, workspace):
@@ -114,8 +114,8 @@ def test_a_build_that_was_stopped_says_that_it_carries_on(page, workspace):
         ticked(watch)
         raise KeyboardInterrupt
     test = page()
-    assert "stopped in the stage train, at step 4 of 8. Build again, and it carries on" in test.warning[0].value
-    assert len(charts(test)) == 1 and "There is no adapter yet" in said(test)
+    assert "stopped in the stage train, at step 4 of 8. Build again to resume" in test.warning[0].value
+    assert len(charts(test)) == 1 and "Not trained yet" in said(test)
 
 
 def test_a_build_that_failed_says_why(page, workspace):
@@ -134,17 +134,17 @@ def test_a_training_is_told_in_plain_words(page, workspace):
     words = said(test).replace("\\", "").replace("\u200b", "")
     for sentence in (
             "Held-out loss: 2.900 before training, 2.100 after epoch 1, 2.200 after epoch 2. Epoch 1 was kept; "
-            "it ended early, since the loss no longer fell.",
-            "Learning rate 0.0004, the best of those tried for one epoch: 0.0002 came to 2.310, 0.0004 came to 2.100.",
-            "4,884,480 weights learnt, in bf16, the quicker on this machine (tokens a second at first sight: "
-            "fp32 204, bf16 307).", "It read 12,345 tokens in 3 min 20 s, on the CPU.",
-            "12 preferences learnt by dpo: the better reply was the likelier one in 58% of pairs before, in 90% after"):
+            "training stopped early because the loss no longer fell.",
+            "Learning rate 0.0004, the best of those tried for one epoch: 0.0002 gave 2.310, 0.0004 gave 2.100.",
+            "4,884,480 weights trained in bf16, the faster format on this machine (tokens per second: "
+            "fp32 204, bf16 307).", "Read 12,345 tokens in 3 min 20 s on the CPU.",
+            "12 preferences trained with dpo: the model prefers the better reply in 58% of pairs before and 90% after"):
         assert f"- {sentence}" in words
     assert {metric.label: metric.value for metric in test.metric} == {
-        "Loss at the end, smoothed": "2.56", "Held-out loss": "2.10", "Tokens a second": "471", "Time": "3 min 20 s"}
+        "Final loss (smoothed)": "2.56", "Held-out loss": "2.10", "Tokens per second": "471", "Time": "3 min 20 s"}
     rows = test.dataframe[0].value
     assert list(rows["rows"]) == ["grounded", "new kind", "tone"] and list(rows["learnt"]) == [6, 1, 12]
-    assert list(rows["held out"]) == [0, 0, 3] and list(rows["they teach"])[2] == "how to speak"
+    assert list(rows["held out"]) == [0, 0, 3] and list(rows["teaches"])[2] == "how to speak"
 
 
 PLAN = {"key": "0", "counts": {"examples": 12, "preferences": 0, "questions": 1}, "seconds": 150.0, "low": 120.0,
@@ -155,14 +155,14 @@ PLAN = {"key": "0", "counts": {"examples": 12, "preferences": 0, "questions": 1}
 def test_a_plan_is_made_by_another_process_and_shown_once_it_stands(page, workspace):
     with held(workspace.built / PLANNING):
         test = page()
-        assert "Rehearsing the build" in test.info[0].value and not test.dataframe
+        assert "Measuring this machine" in test.info[0].value and not test.dataframe
         assert [one.disabled for one in test.button if one.label == "How long will it take?"] == [True]
     write_json(workspace.built / "plan.json", PLAN)
     test = page()
-    assert "for 12 examples, 1 question, to build all of it anew" in said(test) and not test.info
+    assert "for 12 examples, 1 question, if everything is built again" in said(test) and not test.info
     (shown,) = test.dataframe
     assert shown.value.to_dict("records")[-1] == {
-        "stage": "whole", "about": "2 min 30 s", "between": "2 min and 3 min", "memory": "2.1 GB"}
+        "stage": "total", "about": "2 min 30 s", "between": "2 min and 3 min", "memory": "2.1 GB"}
 
 
 def test_why_no_plan_can_be_made_is_said_where_it_was_asked(page, workspace):
@@ -179,7 +179,7 @@ def test_an_older_training_and_one_without_held_out_rows_are_shown_as_far_as_the
     trained(workspace, OLD | {"held_out_loss": losses, "measured_tokens_per_second": {}})
     test = page()
     words = said(test).replace("\\", "")
-    assert "no held-out loss: the last epoch was kept" in words and "It learnt in bf16." in words
+    assert "no held-out loss. The last epoch was kept" in words and "Trained in bf16." in words
     assert test.metric[1].value == "–"
 
 

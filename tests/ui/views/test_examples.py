@@ -165,17 +165,17 @@ def test_no_examples_are_an_empty_table_to_fill(page, folder):
     assert kept(folder) == [("First?", "Yes.")] and len(table(test)) == 1
 
 
-@pytest.mark.parametrize("choice", ["Take theirs", "Put mine onto theirs"])
+@pytest.mark.parametrize("choice", ["Use their version", "Reapply mine"])
 def test_of_two_who_edit_nobody_loses_anything_unasked(page, folder, choice):
     test = typed(page(), {0: {"reply": "Mine."}})
     append_example(Workspace(folder), "Theirs?", "Yes.")
     theirs = lines(folder)
     test = press(test, "Save")
-    assert "was changed by somebody else" in said(test) and "1 rows are new" in said(test) and lines(folder) == theirs
+    assert "Someone else changed" in said(test) and "1 rows added or changed" in said(test) and lines(folder) == theirs
     assert table(test)["reply"][0] == "Mine."
     test = press(test, choice)
     assert not test.warning
-    if choice == "Take theirs":
+    if choice == "Use their version":
         assert list(table(test)["reply"]) == ["Because.", "Because.", "We will.", "Here.", "Yes."]
         return
     press(test, "Save")
@@ -194,7 +194,7 @@ def test_a_file_is_imported_and_what_was_left_out_is_said(page, folder):
     data = b"prompt,reply\nWhy?,Because.\nNew?,Yes.\nHow long may I keep a lamp?,Long.\n"
     test.file_uploader[0].set_value(("more.csv", data, "text/csv"))
     test = press(test, "Import")
-    assert "1 rows were added at the end, 2 were left out" in said(test)
+    assert "1 rows added at the end, 2 left out" in said(test)
     assert "more.csv:2: “Why?” is there already" in said(test) and "which judges" in said(test)
     assert list(table(test)["reply"]) == ["Because.", "Because.", "We will.", "Mine.", "Yes."]
     assert kept(folder)[3:] == [("Where to?", "Here."), ("New?", "Yes.")]  # mine still waits to be saved
@@ -204,7 +204,7 @@ def test_a_second_click_changes_nothing_and_what_came_of_the_first_stays_told(pa
     test = page()
     test.file_uploader[0].set_value(("more.csv", b"question,reply\nNew?,Yes.\n", "text/csv"))
     test = press(press(test, "Import"), "Import")  # the second finds the field empty
-    assert "1 rows were added at the end, 0 were left out" in said(test.run())
+    assert "1 rows added at the end, 0 left out" in said(test.run())
     assert kept(folder)[4:] == [("New?", "Yes.")] and list(table(test)["reply"])[4:] == ["Yes."]
     test.file_uploader[0].set_value(("worse.csv", b"who,what\n1,2\n", "text/csv"))
     test = press(test, "Import")
@@ -221,7 +221,7 @@ def test_a_broken_file_adds_nothing(page, folder):
 
 def test_findings_stand_beside_their_rows_and_are_accepted(page, folder, audit):
     before = lines(folder)
-    test = press(typed(page(), {0: {"reply": "Typed before."}}), "Audit")
+    test = press(typed(page(), {0: {"reply": "Typed before."}}), "Check the data")
     assert list(table(test)["findings"]) == ["", "duplicate example", "personal data", "leak; off-brand reply"]
     assert table(test)["reply"][0] == "Typed before."
     assert len([one for one in test.button if one.label == "Delete the example"]) == 2
@@ -234,30 +234,30 @@ def test_findings_stand_beside_their_rows_and_are_accepted(page, folder, audit):
     assert "row 2" not in said(test) and "few questions" in "\n".join(one.value for one in test.markdown)
     press(test, "Save")
     assert kept(folder) == [("Why?", "Typed before."), ("Ring me on [telephone number]", "We will.")]
-    assert "The files have changed since the last audit" in said(test.run())
+    assert "The files have changed since the last check" in said(test.run())
 
 
 def test_only_rows_with_findings_are_shown_on_demand(page, audit):
-    test = press(page(), "Audit")
+    test = press(page(), "Check the data")
     test = test.toggle(key="rows_only").set_value(True).run()
     assert list(table(test)["row"]) == [2, 3, 4]
 
 
 def test_a_refused_finding_is_remembered_and_can_be_shown_again(page, folder, audit):
-    test = press(press(page(), "Audit"), "Keep it", 2)
+    test = press(press(page(), "Check the data"), "Ignore", 2)
     assert "says the same as row 1" not in said(test) and len(refused(Workspace(folder))) == 1
     assert table(test)["findings"][1] == ""
-    test = press(page(), "Audit")
+    test = press(page(), "Check the data")
     assert "says the same as row 1" not in said(test)
     test = test.toggle(key="refused").set_value(True).run()
-    assert test.toggle(key="refused").label == "Show kept findings (1)" and "says the same as row 1" in said(test)
+    assert test.toggle(key="refused").label == "Show ignored findings (1)" and "says the same as row 1" in said(test)
     test = press(test, "Show again")
-    assert refused(Workspace(folder)) == set() and len([one for one in test.button if one.label == "Keep it"]) == 5
+    assert refused(Workspace(folder)) == set() and len([one for one in test.button if one.label == "Ignore"]) == 5
 
 
 def test_text_of_rows_and_findings_is_shown_as_text(page, folder, audit):
     write_lines(folder / "examples.jsonl", [*ROWS[:3], {"prompt": HOSTILE, "reply": HOSTILE}])
-    test = press(page(), "Audit")
+    test = press(page(), "Check the data")
     marked = "\n".join(one.value for kind in (test.caption, test.markdown, test.error) for one in kind)
     html = MarkdownIt("commonmark", {"html": True}).render(marked)
     assert "<img" not in html and "<strong>" not in html and HOSTILE in said(test)
@@ -265,10 +265,11 @@ def test_text_of_rows_and_findings_is_shown_as_text(page, folder, audit):
 
 def test_an_audit_that_can_not_be_done_is_told_in_one_line(page, folder):
     (folder / "questions.jsonl").write_text("{broken")
-    test = press(page(), "Audit")
-    assert "questions.jsonl:1: broken JSON" in said(test) and button(test, "Audit")
+    test = press(page(), "Check the data")
+    assert "questions.jsonl:1: broken JSON" in said(test) and button(test, "Check the data")
 
 
+@pytest.mark.thorough
 def test_the_audit_in_earnest_finds_the_copy(page):
-    test = press(page(), "Audit")
+    test = press(page(), "Check the data")
     assert "duplicate example" in table(test)["findings"][1] and "personal data" in table(test)["findings"][2]

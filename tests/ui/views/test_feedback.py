@@ -34,7 +34,7 @@ def test_a_thumb_is_kept_with_its_reply_and_taken_back_again(app, here):
     kept = feedback.items(here)
     assert [(one.kind, one.question, one.reply, one.system) for one in kept] == [
         ("down", "How long?", f"hybrid says {HOSTILE}", "hybrid")]
-    assert any("Kept." in caption.value for caption in test.caption)
+    assert any("Saved." in caption.value for caption in test.caption)
     test.feedback(key=f"vote {key}").set_value(1).run()
     assert [one.kind for one in feedback.items(here)] == ["up"]
     test.feedback(key=f"vote {key}").set_value(None).run()
@@ -44,16 +44,16 @@ def test_a_thumb_is_kept_with_its_reply_and_taken_back_again(app, here):
 def test_a_better_reply_is_kept_beside_the_one_it_is_for(app, here):
     test, key = asked(app, "How long?")
     test.text_area(key=f"reply {key}").set_value("Thirty days.")
-    button(test, "Keep it").click().run()
+    button(test, "Save").click().run()
     assert [(one.kind, one.better) for one in feedback.items(here)] == [("down", "Thirty days.")]
 
 
-@pytest.mark.parametrize(("pressed", "kept"), [("Keep it without", "Write to [e-mail address]"),
-                                               ("Keep all of it", "Write to jo@lamps.org"), ("Don't keep it", None)])
+@pytest.mark.parametrize(("pressed", "kept"), [("Save without private data", "Write to [e-mail address]"),
+                                               ("Save everything", "Write to jo@lamps.org"), ("Don't save", None)])
 def test_what_is_private_is_flagged_before_it_is_kept(app, here, pressed, kept):
     test, key = asked(app, "How long?")
     test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
-    button(test, "Keep it").click().run()
+    button(test, "Save").click().run()
     assert feedback.items(here) == []
     assert flagged(test) and not told_kept(test)
     button(test, pressed).click().run()
@@ -63,11 +63,11 @@ def test_what_is_private_is_flagged_before_it_is_kept(app, here, pressed, kept):
 
 
 def flagged(test):
-    return any("Not kept yet" in one.value and "an e\\-mail address" in one.value for one in test.caption)
+    return any("Not saved yet" in one.value and "an e\\-mail address" in one.value for one in test.caption)
 
 
 def told_kept(test):
-    return any("check: Kept." in one.value for one in test.caption)
+    return any("check: Saved." in one.value for one in test.caption)
 
 
 def test_a_kept_vote_is_not_called_kept_while_something_private_waits_nor_does_that_outlive_a_clean_reply(app, here):
@@ -75,10 +75,10 @@ def test_a_kept_vote_is_not_called_kept_while_something_private_waits_nor_does_t
     test.feedback(key=f"vote {key}").set_value(0).run()
     assert told_kept(test)
     test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
-    button(test, "Keep it").click().run()
+    button(test, "Save").click().run()
     assert flagged(test) and not told_kept(test)
     test.text_area(key=f"reply {key}").set_value("Write to us.")
-    button(test, "Keep it").click().run()
+    button(test, "Save").click().run()
     assert not flagged(test) and told_kept(test)
     assert [one.better for one in feedback.items(here)] == ["Write to us."]
 
@@ -136,7 +136,7 @@ def test_an_accepted_reply_is_an_example_and_a_refused_one_is_nothing(app, here)
     assert not test.exception
     assert Workspace(here.folder).examples[-1].question == f"Do you sell candles? {HOSTILE} 1"
     assert len(Workspace(here.folder).examples) == 6
-    assert any("Nothing waits" in one.value for one in test.info)
+    assert any("Nothing to decide" in one.value for one in test.info)
 
 
 def test_a_reply_that_was_voted_down_must_be_rewritten_before_it_trains(app, here):
@@ -161,7 +161,7 @@ def test_the_reply_that_chat_offers_to_better_is_not_proposed_on_the_page_feedba
     test, key = asked(app, "How long?")
     test.feedback(key=f"vote {key}").set_value(0).run()
     test.text_area(key=f"reply {key}").set_value("Write to jo@lamps.org")
-    button(test, "Keep it").click().run()
+    button(test, "Save").click().run()
     test.switch_page("views/feedback.py").run()
     assert test.text_area(key=f"reply {key}").value == "" and not flagged(test) and not test.exception
 
@@ -172,15 +172,15 @@ def test_a_liked_reply_is_an_example_by_one_click(app, here):
     assert test.text_area(key="reply 1").value == "Lamps only." and test.button(key="preference 1").disabled
     test.button(key="example 1").click().run()
     assert Workspace(here.folder).examples[-1].reply == "Lamps only."
-    assert [one.value for one in test.success] == ["It is an example now."]
+    assert [one.value for one in test.success] == ["Saved as an example."]
 
 
 PRIVATE = "Card 4111 1111 1111 1111, jo@lamps.org, GB82 WEST 1234 5698 7654 32."
 WITHOUT = "Card [payment card number], [e-mail address], [IBAN]."
 
 
-@pytest.mark.parametrize(("pressed", "kept"), [("Keep it without", WITHOUT), ("Keep all of it", PRIVATE),
-                                               ("Don't keep it", None)])
+@pytest.mark.parametrize(("pressed", "kept"), [("Save without private data", WITHOUT), ("Save everything", PRIVATE),
+                                               ("Don't save", None)])
 def test_what_is_private_is_flagged_before_it_becomes_an_example(app, here, pressed, kept):
     feedback.record(here, Item("1", "down", "How do I pay?", "No idea."))
     test = app("views/feedback.py")
@@ -190,7 +190,7 @@ def test_what_is_private_is_flagged_before_it_becomes_an_example(app, here, pres
     button(test, pressed).click().run()
     assert not test.exception and not flagged(test)
     assert [one.reply for one in Workspace(here.folder).examples[5:]] == ([kept] if kept else [])
-    assert [one.value for one in test.success] == (["It is an example now."] if kept else [])
+    assert [one.value for one in test.success] == (["Saved as an example."] if kept else [])
     assert len(feedback.items(here)) == (0 if kept else 1)
 
 
@@ -204,7 +204,7 @@ def test_what_is_private_in_the_fact_of_a_question_is_flagged_and_what_the_brand
         test.button(key=f"judging {key}").click().run()
         assert flagged(test) == (key == "2")
     assert [one.facts for one in Workspace(here.folder).questions] == [(("nell@lamps.org",),)]
-    button(test, "Keep it without").click().run()
+    button(test, "Save without private data").click().run()
     assert Workspace(here.folder).questions[-1].facts == (("[e-mail address]",),)
 
 
@@ -213,7 +213,7 @@ def test_what_is_flagged_and_may_then_not_be_kept_is_told_and_waits_on(app, here
     test = app("views/feedback.py")
     test.text_area(key="reply 1").set_value("Ask jo@lamps.org")
     test.button(key="example 1").click().run()
-    button(test, "Keep it without").click().run()
+    button(test, "Save without private data").click().run()
     assert "voted down" in test.error[0].value and flagged(test) and not test.exception
     assert len(Workspace(here.folder).examples) == 5 and len(feedback.items(here)) == 1
 
@@ -224,8 +224,8 @@ def test_what_the_documents_lack_says_that_the_assistant_may_be_at_fault_and_wha
     build_index(here, lambda name: lambda *_: None)
     feedback.record(here, Item("1", "unanswered", "Who won the chess match?"))
     test = app("views/feedback.py")
-    assert any("the assistant's fault" in one.value and "it doesn't know" in one.value for one in test.caption)
-    assert "it doesn't know" in test.button(key="lack 1").label
+    assert any("search them first" in one.value and "I don't know" in one.value for one in test.caption)
+    assert "I don't know" in test.button(key="lack 1").label
     test.button(key="lack 1").click().run()
     assert not test.exception
     assert [(one.question, one.answerable) for one in Workspace(here.folder).questions] == [

@@ -50,26 +50,26 @@ def labels(test):
 def make(test, **written):
     for label, text in written.items():
         next(one for one in (*test.text_input, *test.text_area) if one.label.startswith(label)).set_value(text)
-    next(one for one in test.button if one.label == "Make it").click().run()
+    next(one for one in test.button if one.label == "Create").click().run()
     return test
 
 
 def test_each_assistant_has_a_card_with_what_to_do_next(opened):
     test = opened()
     assert heads(test) == ["Assistant", "Drizzle \\& Daughters"]
-    assert labels(test) == ["Add documents", "Chat", "Build", "Chat", "Make it"]
-    assert "0 documents · 0 examples" in test.caption[0].value and "neither half is built" in test.caption[0].value
+    assert labels(test) == ["Add documents", "Chat", "Build", "Chat", "Create"]
+    assert "0 documents · 0 examples" in test.caption[0].value and "Not built yet" in test.caption[0].value
 
 
 def test_what_cannot_be_read_is_told_on_its_card_and_the_others_stay(opened, shelf):
     (shelf / "acme" / "brand.yaml").write_text(f"name: [{HOSTILE}\n")
     test = opened()
     assert len(test.error) == 1 and "brand" in test.error[0].value and "<img" not in test.error[0].value
-    assert heads(test) == ["acme", "Drizzle \\& Daughters"] and labels(test)[0] == "Mend it"
+    assert heads(test) == ["acme", "Drizzle \\& Daughters"] and labels(test)[0] == "Fix it"
 
 
 def test_a_new_assistant_is_made_from_a_template_and_chosen(opened, shelf):
-    test = make(opened(), Name="Lämp & House!", Who="Helps <b>all</b>.", What="Not in: our notes.")
+    test = make(opened(), Name="Lämp & House!", Who="Helps <b>all</b>.", Reply="Not in: our notes.")
     assert not test.exception and not test.error
     brand = Workspace(shelf / "lämp-house").brand
     assert (brand.name, brand.persona, brand.abstain) == ("Lämp & House!", "Helps <b>all</b>.", "Not in: our notes.")

@@ -58,20 +58,20 @@ def test_a_draft_counts_once_it_is_accepted_as_a_person_left_it(page, folder):
     assert len(asked) == 3 and not (folder / "questions.jsonl").exists()
     place = asked.index("A new shade costs how much with its fitting?")
     fields(test, "Question")[place].set_value("What is a shade?")
-    fields(test, "What a right")[place + 1].set_value("£14.60 | 14.60 pounds")
+    fields(test, "Facts a correct")[place + 1].set_value("£14.60 | 14.60 pounds")
     test = press(test, "Accept", place)
     assert not test.exception and [one.question for one in kept(folder)] == ["What is a shade?"]
     assert kept(folder)[0].facts == (("£14.60", "14.60 pounds"),) and kept(folder)[0].source == "documents/lamps.md"
     assert [one.value for one in fields(test, "Question")] == [one for one in asked if "shade" not in one]
-    assert any("1 so far" in one.value and f"{FEW_QUESTIONS} or more" in one.value for one in test.caption)
+    assert any("1 test questions" in one.value and f"With {FEW_QUESTIONS} questions" in one.value for one in test.caption)
 
 
 def test_a_refused_draft_never_comes_back(page, folder):
     test = page()
     gone = fields(test, "Question")[0].value
-    test = press(test, "Refuse")
+    test = press(test, "Discard")
     assert gone not in [one.value for one in fields(test, "Question")] and not (folder / "questions.jsonl").exists()
-    assert gone not in [one.value for one in fields(press(test, "Draft anew"), "Question")]
+    assert gone not in [one.value for one in fields(press(test, "New drafts"), "Question")]
     assert gone not in [one.value for one in fields(page(), "Question")]
 
 
@@ -88,7 +88,7 @@ def test_nothing_left_and_documents_missing_are_said(page, folder):
     test = page()
     for _ in range(3):
         test = press(test, "Accept")
-    assert len(kept(folder)) == 3 and "Nothing left to draft" in test.info[0].value
+    assert len(kept(folder)) == 3 and "No more drafts" in test.info[0].value
     (folder / "documents" / "lamps.md").unlink()
     test = page()
     assert "holds nothing to ask about" in test.error[0].value.replace("\\", "")
@@ -101,9 +101,9 @@ def test_what_was_like_a_refused_draft_is_drafted_before_nothing_is_left(page, f
     test, refused = page(), []
     while cards := fields(test, "Question"):
         refused.append(cards[0].value)
-        test = press(test, "Refuse")
+        test = press(test, "Discard")
     assert len(refused) == 6 and {"oak", "ash", "elm"} < set(" ".join(refused).split())
-    assert "Nothing left to draft" in test.info[0].value and not draft(Workspace(folder), 100)
+    assert "No more drafts" in test.info[0].value and not draft(Workspace(folder), 100)
 
 
 def test_drafts_that_examples_cover_meanwhile_are_gone(page, folder):
@@ -117,11 +117,11 @@ def test_a_question_of_ones_own_is_added_or_told_why_not_and_what_was_typed_stay
     write_lines(folder / "examples.jsonl", [{"prompt": "Which lamp shines brightest?", "reply": "The moon."}])
     test = page()
     fields(test, "Your question")[0].set_value("Which lamp shines *brightest*?")
-    fields(test, "What a right")[0].set_value("the moon | moon")
+    fields(test, "Facts a correct")[0].set_value("the moon | moon")
     test = press(test, "Add")
     assert "is like the example on line 1" in test.error[0].value.replace("\\", "")
     assert fields(test, "Your question")[0].value == "Which lamp shines *brightest*?"
-    assert fields(test, "What a right")[0].value == "the moon | moon" and not (folder / "questions.jsonl").exists()
+    assert fields(test, "Facts a correct")[0].value == "the moon | moon" and not (folder / "questions.jsonl").exists()
     fields(test, "Your question")[0].set_value("Who is Lumen's founder?")
     test = press(test, "Add")
     assert not test.error and fields(test, "Your question")[0].value == ""
@@ -140,7 +140,7 @@ def test_a_files_questions_are_added_once_and_what_came_of_it_stays_told(page, f
     data = b'{"question": "Who is new?", "facts": ["Ann"]}\n{"question": "Who is New?", "facts": ["Ann"]}\n'
     test.file_uploader[0].set_value(("more.jsonl", data, "text/plain"))
     test = press(press(test, "Import"), "Import")  # the second finds no file
-    assert "1 question added, 1 left out" in test.run().success[0].value.replace("\\", "")
+    assert "1 test question added, 1 left out" in test.run().success[0].value.replace("\\", "")
     assert [one.question for one in kept(folder)] == ["Who is new?"]
     assert any("Who is New?: is there already" in one.value for one in test.text)
     test.file_uploader[0].set_value(("worse.jsonl", b'{"question": "Who?"}\n{"question', "text/plain"))

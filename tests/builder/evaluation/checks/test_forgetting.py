@@ -204,6 +204,7 @@ def base():
     return prepared(precision="f16")
 
 
+@pytest.mark.thorough
 def test_log_probabilities_are_those_of_a_slow_look_at_each_text_by_itself(base, tmp_path):
     adapter = write_adapter(tmp_path / "adapter", 0.02)
     texts = ["The lake is cold.", "A comet spends most of its life far from the sun.", "Yes."]
@@ -224,6 +225,7 @@ def test_log_probabilities_are_those_of_a_slow_look_at_each_text_by_itself(base,
     assert all(abs(before - after) > 0.01 for before, after in found)
 
 
+@pytest.mark.thorough
 def test_an_adapter_whose_b_is_zero_changes_no_log_probability(base, tmp_path):
     texts = general_texts()[:3]
     assert all(before == after < -1 for before, after in

@@ -24,6 +24,8 @@ from builder.workspace.brand import Brand
 from builder.workspace.examples import Example
 from knowledge.errors import UserError
 
+pytestmark = pytest.mark.thorough
+
 BRAND = Brand(name="Acme", persona="You help.", abstain="No.")
 EXAMPLES = [Example(question, "Yes.", (), line) for line, question in
             enumerate(["How do I return a shirt?", "Are you open?", "What is 2 plus 2?"], 1)]
