@@ -78,7 +78,8 @@ def test_the_preview_shows_the_form_before_it_is_saved(page, written):
     assert "0 of your 10 examples follow all these rules; the first ones that don't:" in told
     assert told.count("lacks “Bless you!”") == 4 and "line 3: lacks" in told  # three examples, and the one tried
     assert brand(written).voice.required == ("Hello!", "Shine on!")
-    test = next(one for one in test.text_area if one.label.startswith("Check a reply")).set_value("Hello! Bless you!").run()
+    tried = next(one for one in test.text_area if one.label.startswith("Check a reply"))
+    test = tried.set_value("Hello! Bless you!").run()
     assert "keeps every rule" in said(test)
 
 
