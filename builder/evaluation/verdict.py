@@ -142,7 +142,7 @@ def _second_opinion(report: Report, half: str) -> tuple[bool, str]:
 
 
 def _cost(report: Report) -> str:
-    """What a reply of the dearest system costs beside one of the cheapest."""
+    """What a reply of the full assistant costs beside one of the plain model."""
     most, least = report.costs.get("hybrid"), report.costs.get("prompt-only")
     if not most or not least:
         return ""

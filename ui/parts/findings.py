@@ -38,7 +38,7 @@ def audited(here: Workspace) -> list[Concern]:
 
 def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int],
           accept: Callable[[Concern], None]) -> None:
-    """The findings that are `found`, the dearest first, or the button that looks for them; and the refused ones.
+    """The findings that are `found`, most serious first, or the button that looks for them; and the refused ones.
 
     `places` are the rows' numbers on the page; `accept` is called where one is accepted.
     """
@@ -96,7 +96,7 @@ def _concerns(folder: str, files: str) -> list[Concern]:
         lines = run.stderr.strip().splitlines() or ["the check failed; run `twofold audit` to see why"]
         raise UserError(lines[-1].removeprefix("twofold: ")) from None
     made: dict[str, Concern] = {}
-    for one in concerns(Workspace(Path(folder)), found):  # of two that are known alike the dearer one stands for both
+    for one in concerns(Workspace(Path(folder)), found):  # of two with one key, the more serious
         made.setdefault(one.key, one)
     return list(made.values())
 

@@ -14,7 +14,7 @@ __all__ = ["COSTS", "Finding", "as_json", "audit", "by_kind", "fixed_as_json"]
 
 
 def audit(workspace: Workspace) -> list[Finding]:
-    """Everything wrong that can be seen before a build, the dearest first; UserError where a file isn't readable."""
+    """Everything wrong that can be seen before a build, most serious first; UserError where a file isn't readable."""
     material = Material(workspace)
     near, findings = duplicates.nearness(material)
     for found in (documents.check(material), private.check(material), duplicates.check(material, near),

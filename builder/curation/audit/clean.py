@@ -40,21 +40,21 @@ def fix(workspace: Workspace, findings: Sequence[Finding]) -> tuple[list[Path], 
               if changes]
     for _, copy, _, _ in wanted:
         if copy.exists():
-            raise UserError(f"{copy}: is there already; rename or remove it, then run the same command again")
+            raise UserError(f"{copy}: already exists; rename or remove it, then run the command again")
     for path, copy, changes, lines in wanted:
         write_text(copy, "".join(_cleaned(lines(material, path), changes, material.own)))
     return [copy for _, copy, _, _ in wanted], [change for _, _, changes, _ in wanted for change in changes.values()]
 
 
 def _examples(material: Material, findings: Sequence[Finding]) -> dict[int, Change]:
-    """What happens to which line of the examples; one reason each, the dearest."""
+    """What happens to which line of the examples; one reason each, the most serious."""
     changes: dict[int, Change] = {}
     replies = {example.line: example.reply for example in material.examples}
     for one in sorted(findings, key=lambda one: one.rank):
         line = line_of(one, material.file)
         if line is None or line in changes:
             continue
-        why = f"leak: {QUESTIONS}:{one.line} judges by it" if one.kind == "leak" else f"{one.kind}: {one.message}"
+        why = f"leak: {QUESTIONS}:{one.line} tests the same" if one.kind == "leak" else f"{one.kind}: {one.message}"
         if action := remedy(one, replies[line], material.own):
             changes[line] = Change(material.file, line, action, why)
     for line in [line for line, change in changes.items() if change.action == "changed"]:

@@ -58,14 +58,14 @@ def check(material: Material) -> Iterator[Finding]:
         against = _contradicted(material.replies[number], asked, stated)
         if against:
             yield Finding("contradicts a document", material.file, example.line, "warning",
-                          f"“{against[0]}” against {against[1].place}: “{tidy(against[1].text)}”",
-                          "correct the one that is wrong", INVENTS)
+                          f"“{against[0]}” contradicts {against[1].place}: “{tidy(against[1].text)}”",
+                          "correct the wrong one", INVENTS)
         reply = _public(material.replies[number])
         loose = _loose(reply, asked, material.own, known, held)
         if loose and not against:
             yield Finding("fact outside the documents", material.file, example.line, "warning",
-                          f"{_listed(loose)} stand{'s' if len(loose) == 1 else ''} in no document",
-                          "put it into documents/, or take it out: the model would learn to invent", INVENTS)
+                          f"{_listed(loose)} {'is' if len(loose) == 1 else 'are'} in no document",
+                          "add it to documents/, or remove it; otherwise the model learns to make things up", INVENTS)
         elif not loose and not material.rests[number]:
             yield from _memorised(material, number, reply, asked)
 
@@ -85,9 +85,9 @@ def _memorised(material: Material, number: int, reply: str, asked: str) -> Itera
              and any(letter.isdigit() or letter in "@/" for letter in one)]
     if facts:
         yield Finding("fact learnt by heart", material.file, material.examples[number].line, "note",
-                      f"{_listed(facts)} {'is' if len(facts) == 1 else 'are'} in the documents, but the reply rests "
-                      "on no passage",
-                      "word the reply nearer to the passage, so that it is trained beside it", KNOW)
+                      f"{_listed(facts)} {'is' if len(facts) == 1 else 'are'} in the documents, but no passage "
+                      "supports the reply",
+                      "use more of the passage's words, so that training shows the passage with it", KNOW)
 
 
 def _loose(reply: str, asked: str, own: str, known: set[Quantity], held: frozenset[str]) -> list[str]:
@@ -168,8 +168,8 @@ def _among(material: Material) -> Iterator[Finding]:
         if units and not one & other and right not in told:
             told.add(right)
             yield Finding("contradicts another example", material.file, examples[right].line, "warning",
-                          f"“{tidy(material.replies[right])}” against line {examples[left].line}: "
-                          f"“{tidy(material.replies[left])}”", "correct the one that is wrong", INVENTS,
+                          f"“{tidy(material.replies[right])}” contradicts line {examples[left].line}: "
+                          f"“{tidy(material.replies[left])}”", "correct the wrong one", INVENTS,
                           examples[left].line)
 
 

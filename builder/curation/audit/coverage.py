@@ -42,26 +42,27 @@ def check(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
 def _missing(material: Material) -> Iterator[Finding]:
     documents, examples = material.documents, material.examples
     if not documents and not examples:
-        yield Finding("nothing to build", "documents/", None, "error", "there are neither documents nor examples",
+        yield Finding("nothing to build", "documents/", None, "error", "there are no documents and no examples",
                       "add files to documents/ or lines to examples.jsonl", STOPS)
     elif not documents:
-        yield Finding("no documents", "documents/", None, "warning", "nothing to retrieve: the assistant will invent",
+        yield Finding("no documents", "documents/", None, "warning",
+                      "there is nothing to retrieve, so the assistant will make things up",
                       "add what it should know to documents/", INVENTS)
     if not examples and documents:
-        yield Finding("no examples", material.file, None, "warning", "nothing to learn a voice from",
+        yield Finding("no examples", material.file, None, "warning", "there is nothing to learn a voice from",
                       f"add at least {FEWEST_EXAMPLES} questions with replies in the brand's voice", VOICE)
     if not examples:
         return
     rows, made = steps(material)
     if len(examples) < FEWEST_EXAMPLES:
         yield Finding("few examples", material.file, None, "warning",
-                      f"{len(examples)} examples teach little: about {rows} rows make {made} optimiser steps",
+                      f"{len(examples)} examples are few: about {rows} rows give {made} optimiser steps",
                       f"add examples, to at least {enough(material)}", RUN)
     elif made < FEWEST_STEPS:
         epochs = math.ceil(FEWEST_STEPS / max(1, made // material.brand.training.epochs))
         yield Finding("few optimiser steps", "brand.yaml", None, "warning",
-                      f"about {rows} rows in batches of {material.brand.training.batch} make {made} optimiser steps, "
-                      f"and fewer than {FEWEST_STEPS} hardly move the weights",
+                      f"about {rows} rows in batches of {material.brand.training.batch} give {made} optimiser steps, "
+                      f"and fewer than {FEWEST_STEPS} change the model very little",
                       f"add examples, to at least {enough(material)}, or set training.epochs to {epochs}", RUN)
 
 
@@ -70,25 +71,25 @@ def _questions(material: Material) -> Iterator[Finding]:
     silent = [one for one in questions if not one.answerable]
     if len(questions) < FEW_QUESTIONS:
         yield Finding("few questions", QUESTIONS, None, "warning" if questions else "note",
-                      f"{len(questions)} questions show only large differences"
-                      + (f", of {visible(len(questions)):.2f} and more" if len(questions) > 8 else ""),
-                      f"add questions, to at least {FEW_QUESTIONS}, which show {visible(FEW_QUESTIONS):.2f}, some of "
-                      "which the documents can't answer", PROOF)
+                      f"{len(questions)} test questions detect only large differences"
+                      + (f" ({visible(len(questions)):.0%} or more)" if len(questions) > 8 else ""),
+                      f"write at least {FEW_QUESTIONS}, which detect {visible(FEW_QUESTIONS):.0%}, including some "
+                      "that the documents can't answer", PROOF)
     elif not silent:
         yield Finding("no unanswerable question", QUESTIONS, None, "warning",
-                      "whether it abstains when it should is not judged",
+                      "nothing tests whether it says that it doesn't know",
                       'add questions that the documents can\'t answer, with "answerable": false', PROOF)
     elif len(silent) < FEW_UNANSWERABLE:
         yield Finding("few unanswerable questions", QUESTIONS, None, "note",
-                      f"of {len(silent)} alone, how often it abstains rightly is known to ±"
+                      f"with only {len(silent)}, the share that it rightly refuses is known to ±"
                       f"{1.96 * math.sqrt(0.25 / len(silent)):.2f}",
-                      f"add some, to at least {FEW_UNANSWERABLE}", PROOF)
+                      f"write at least {FEW_UNANSWERABLE}", PROOF)
     sources = Counter(one.source for one in questions if one.source)
     if len(material.documents) > 2 and sources.total() >= ENOUGH_TO_TELL:
         (source, count), = sources.most_common(1)
         if count > MOST * sources.total():
             yield Finding("one-sided questions", QUESTIONS, None, "note", f"{count} of {sources.total()} are about "
-                          f"{source}", "ask about the other documents as well", PROOF)
+                          f"{source}", "also ask about the other documents", PROOF)
 
 
 def _support(material: Material) -> Iterator[Finding]:
@@ -98,11 +99,11 @@ def _support(material: Material) -> Iterator[Finding]:
         return
     if not resting:
         yield Finding("no example rests on a document", material.file, None, "warning",
-                      "so the adapter is never shown how to answer from passages",
-                      "add examples whose replies say what a passage says", INVENTS)
+                      "so training never shows how to answer from passages",
+                      "add examples whose replies use a passage", INVENTS)
     elif resting == count >= ENOUGH_TO_TELL:
         yield Finding("every example rests on a document", material.file, None, "note",
-                      "so it never sees small talk, thanks or a complaint", "add what people say besides asking", VOICE)
+                      "so training never shows small talk, thanks or complaints", "add examples of these", VOICE)
 
 
 def _topics(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
@@ -117,8 +118,8 @@ def _topics(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
     central = int(near.argmax())
     if near[central] > MOST / 2 * count:
         yield Finding("one-sided topics", material.file, material.examples[central].line, "note",
-                      f"{near[central]} of {count} examples ask much like “{material.examples[central].question}”",
-                      "add examples about other things, or remove some of these", VOICE)
+                      f"{near[central]} of {count} examples are similar to “{material.examples[central].question}”",
+                      "add examples about other topics, or remove some of these", VOICE)
 
 
 def _lengths(material: Material) -> Iterator[Finding]:
@@ -127,5 +128,6 @@ def _lengths(material: Material) -> Iterator[Finding]:
     tenth = len(lengths) // 10
     if len(lengths) >= ENOUGH_TO_TELL and sum(lengths[:tenth]) > MOST * sum(lengths):
         yield Finding("long replies outweigh the rest", material.file, None, "note",
-                      f"the longest {tenth} of {len(lengths)} replies hold {sum(lengths[:tenth]) / sum(lengths):.0%} "
-                      "of all words, and each word counts alike in training", "shorten them, or leave some out", KNOW)
+                      f"the longest {tenth} of {len(lengths)} replies have {sum(lengths[:tenth]) / sum(lengths):.0%} "
+                      "of all words, and every word counts the same in training",
+                      "shorten them, or leave some out", KNOW)

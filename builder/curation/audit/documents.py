@@ -13,11 +13,12 @@ def check(material: Material) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for document in material.documents:
         for flag in document.flags:
-            yield Finding("hidden text", document.path, None, "warning", flag, "remove it, unless you put it there",
+            yield Finding("hidden text", document.path, None, "warning", flag, "remove it, unless you wrote it",
                           INVENTS)
         if document.sha256 in first:
-            yield Finding("duplicate document", document.path, None, "note", f"is {first[document.sha256]} again, so "
-                          "both fill the few places of what is found", "remove one of them", KNOW)
+            yield Finding("duplicate document", document.path, None, "note",
+                          f"is a copy of {first[document.sha256]}, so "
+                          "both take a place among the passages found", "remove one of them", KNOW)
         first.setdefault(document.sha256, document.path)
     yield from _judged(material)
 
@@ -26,7 +27,7 @@ def _unread(failure: Failure) -> Finding:
     """A document that can't be read; most reasons say themselves what to do."""
     message, _, advice = failure.reason.rpartition("; ")
     return Finding("unreadable document", failure.document, None, "warning", message or advice,
-                   advice if message else "mend the file, or remove it", INVENTS)
+                   advice if message else "repair the file, or remove it", INVENTS)
 
 
 def _judged(material: Material) -> Iterator[Finding]:
@@ -36,14 +37,14 @@ def _judged(material: Material) -> Iterator[Finding]:
     for question in material.questions:
         if question.source and question.source not in texts:
             yield Finding("unknown source", QUESTIONS, question.line, "warning",
-                          f"{question.source} is no readable document", "correct the source", PROOF)
+                          f"{question.source} is not a readable document", "correct the source", PROOF)
         elif question.offset is not None and question.source and question.offset >= len(texts[question.source]):
             yield Finding("unknown source", QUESTIONS, question.line, "warning",
-                          f"offset {question.offset} lies beyond the end of {question.source}", "correct the offset",
+                          f"offset {question.offset} is beyond the end of {question.source}", "correct the offset",
                           PROOF)
         for fact in question.facts if question.answerable and material.documents else ():
             if not any(places(spelling, texts.get(question.source, whole)) for spelling in fact):
                 shown = fact[0] if fact else ""
                 yield Finding("fact not in the documents", QUESTIONS, question.line, "warning",
-                              f"{shown!r} stands nowhere in {question.source or 'the documents'}",
+                              f"{shown!r} is not in {question.source or 'the documents'}",
                               "correct the fact, or add the spelling that the document uses", PROOF)

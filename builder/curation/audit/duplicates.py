@@ -77,7 +77,8 @@ def nearness(material: Material) -> tuple[Near | None, list[Finding]]:
     except (UserError, OSError, ValueError, RuntimeError, ImportError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         return None, [Finding("paraphrases not compared", BRAND, None, "note", f"the encoder can't be used ({reason}), "
-                              "so texts are compared by their words alone", "mend retrieval.encoder", KNOW)]
+                              "so texts are compared only by their words",
+                              "correct retrieval.encoder in brand.yaml", KNOW)]
     away = vectors - vectors.sum(0) / (len(vectors) + SHRINK)
     unit = np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9), dtype=np.float32)
     return Near(unit[:len(material.examples)], unit[len(material.examples):], encoder), []
@@ -94,15 +95,16 @@ def _examples(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
         key = plain(example.question), plain(example.reply)
         if key in first and example.history == first[key].history:
             yield Finding("duplicate example", material.file, example.line, "warning",
-                          f"says the same as line {first[key].line}", "remove one of them", RUN)
+                          f"is the same as line {first[key].line}", "remove one of them", RUN)
         first.setdefault(key, example)
     replies: dict[str, list[Example]] = {}
     for example in material.examples:
         replies.setdefault(plain(example.reply), []).append(example)
     for same in replies.values():
         if len(same) >= CANNED:
-            yield Finding("canned reply", material.file, same[0].line, "note", f"{len(same)} examples share one reply",
-                          "vary the replies, or the model learns to say this always", VOICE)
+            yield Finding("canned reply", material.file, same[0].line, "note",
+                          f"{len(same)} examples have the same reply",
+                          "vary the replies, or the model will say this all the time", VOICE)
     yield from _near(material, vectors)
 
 
@@ -117,8 +119,8 @@ def _near(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
         if overlap >= ALIKE or meaning >= MEANS or _alike(one.question, other.question, NEAR):
             told.add(right)
             yield Finding("near duplicate", material.file, other.line, "warning",
-                          f"says nearly the same as line {one.line} ({overlap:.0%} of the reply's words)",
-                          "remove one of them, or show something else", RUN, one.line)
+                          f"is nearly the same as line {one.line} ({overlap:.0%} of the reply's words)",
+                          "remove one of them, or change one", RUN, one.line)
 
 
 def overlaps(texts: Sequence[str], least: float) -> Iterator[tuple[int, int, float]]:
@@ -148,12 +150,12 @@ def _leaks(material: Material, near: Near | None) -> Iterator[Finding]:
     for number, at, cosine in _meant(material, near) if near else ():
         stated = _states(questions[number], material.replies[at])
         found.setdefault((number, at), ("error", f"asks for “{questions[number].facts[0][0]}”, which {{}} trains on")
-                         if stated else ("warning", f"seems to ask what {{}} trains on (cosine {cosine:.2f}: "
+                         if stated else ("warning", f"probably asks what {{}} trains on (cosine {cosine:.2f}: "
                                          f"“{examples[at].question}”)"))
     for (number, at), (severity, message) in found.items():
         place = f"{material.file}:{examples[at].line}"
         yield Finding("leak", QUESTIONS, questions[number].line, severity,
-                      f"{message.replace('{}', place, 1)}, so it can't judge", "remove one of the two", PROOF,
+                      f"{message.replace('{}', place, 1)}, so it is no fair test", "remove one of the two", PROOF,
                       examples[at].line)
 
 
@@ -229,16 +231,16 @@ def _questions(material: Material, vectors: Vectors | None) -> Iterator[Finding]
         key = plain(question.question)
         if key in seen:
             yield Finding("duplicate question", QUESTIONS, question.line, "warning",
-                          f"is line {seen[key].line} again", "remove one of them", PROOF)
+                          f"repeats line {seen[key].line}", "remove one of them", PROOF)
         seen.setdefault(key, question)
     if vectors is None:
         return
     starts = np.cumsum([0, *(1 + len(one.paraphrases) for one in questions)])[:-1]
     for one, other, cosine in _pairs(questions, vectors[starts]):
         yield Finding("kindred questions", QUESTIONS, questions[other].line, "note",
-                      f"asks much the same as line {questions[one].line} (cosine {cosine:.2f}) but is counted as a "
-                      "group of its own, which makes intervals too narrow",
-                      f'give both one "group", such as {questions[one].group!r}', PROOF)
+                      f"is similar to line {questions[one].line} (cosine {cosine:.2f}) but is in another "
+                      "group, which makes intervals too narrow",
+                      f'give both the same "group", for example {questions[one].group!r}', PROOF)
 
 
 def _pairs(questions: Sequence[Question], vectors: Vectors) -> Iterator[tuple[int, int, float]]:

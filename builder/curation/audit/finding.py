@@ -16,16 +16,16 @@ from knowledge.search.passages import Passage, about_tokens, split
 from knowledge.text.words import stems
 
 STOPS, LEAKS, PROOF, RUN, INVENTS, VOICE, KNOW = COSTS = (
-    "stops the build", "leaks private data", "spoils the proof", "wastes the run", "invites invention",
-    "weakens the voice", "worth knowing")
-"""What a finding would cost, the dearest first."""
+    "stops the build", "leaks private data", "makes the tests unreliable", "wastes training", "invites made-up facts",
+    "weakens the voice", "good to know")
+"""What a finding would cost, most serious first."""
 SEVERITIES = ("error", "warning", "note")
 EXAMPLES, QUESTIONS, BRAND = "examples.jsonl", "questions.jsonl", "brand.yaml"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: an error spoils the result, a warning may, a note is worth knowing."""
+    """One thing that is wrong: an error spoils the result, a warning may, a note is good to know."""
 
     kind: str
     file: str

@@ -100,14 +100,14 @@ def check(material: Material) -> Iterator[Finding]:
         for where, text in turns:
             for name, start, end in private(text, material.own):
                 yield Finding("personal data", material.file, example.line, "warning",
-                              f"the {where} holds {name} ({_hint(text[start:end])})",
-                              "remove it: a model may repeat what it was trained on", LEAKS)
+                              f"the {where} contains {name} ({_hint(text[start:end])})",
+                              "remove it; the model may repeat what it was trained on", LEAKS)
     for document in material.documents:
         for name, start, end in private(document.text, "", SECRETS):
             line = document.text.count("\n", 0, start) + 1
             yield Finding("secret in a document", document.path, line, "warning",
-                          f"holds {name} ({_hint(document.text[start:end])})",
-                          "remove it: whoever asks may be shown it", LEAKS)
+                          f"contains {name} ({_hint(document.text[start:end])})",
+                          "remove it; anyone who asks may see it", LEAKS)
 
 
 def _hint(secret: str) -> str:

@@ -56,11 +56,11 @@ def _row(material: Material, number: int, prompt: int, reply: int, reads: int) -
     most = min(settings.context, reads)
     if not reply or not any(map(str.isalnum, material.replies[number])):
         yield Finding("no supervised token", file, line, "warning",
-                      "the reply says nothing of its own, so there is nothing to learn", "write a reply, or remove it",
+                      "the reply has no text of its own, so there is nothing to learn", "write a reply, or remove it",
                       RUN)
     elif prompt + reply >= reads:
         yield Finding("row too long", file, line, "error", f"has {prompt + reply + 1:,} tokens, the model reads "
-                      f"{reads:,}: training will refuse it", "shorten or remove it", STOPS)
+                      f"{reads:,}; training stops here", "shorten or remove it", STOPS)
     elif prompt >= most:
         yield Finding("no supervised token", file, line, "warning", f"its prompt alone has {prompt:,} tokens, and "
                       f"model.context is {most:,}", "shorten the conversation, or raise model.context in brand.yaml",
@@ -70,7 +70,7 @@ def _row(material: Material, number: int, prompt: int, reply: int, reads: int) -
                       f"and model.context is {most:,}", "shorten it, or raise model.context in brand.yaml", RUN)
     elif reply > settings.reply_tokens:
         yield Finding("truncated reply", file, line, "warning", f"the reply has {reply} tokens, and model.reply_tokens "
-                      f"cuts replies at {settings.reply_tokens}: it teaches to be cut off",
+                      f"cuts replies at {settings.reply_tokens}; the model would learn to be cut off",
                       f"shorten it, or set model.reply_tokens to {reply + 1} or more", RUN)
 
 
@@ -95,13 +95,15 @@ def _end_token(base: Base, tokenizer: Any, end: int | None) -> Iterator[Finding]
     after = tokenizer.encode(written.partition(MARK)[2].lstrip(), add_special_tokens=False).ids
     name = tokenizer.id_to_token(end) if end is not None else None
     if name is None:
-        yield Finding("stop token not trained", "brand.yaml", None, "error", "the base model names no end token, so no "
-                      "reply would learn to end", "set model.base to a chat model", STOPS)
+        yield Finding("stop token not trained", "brand.yaml", None, "error",
+                      "the base model has no end token, so it would never learn to end a reply",
+                      "set model.base to a chat model", STOPS)
     elif end != (after[0] if after else None):
         ends = tokenizer.id_to_token(after[0]) if after else "nothing"
         yield Finding("stop token not trained", "brand.yaml", None, "warning",
-                      f"the chat template ends a turn with {ends}, but {name} is what training puts after a reply: no "
-                      f"loss reaches {ends}", "set model.base to a chat model whose end token ends its turns", RUN)
+                      f"the chat template ends a turn with {ends}, but training puts {name} after a reply: the "
+                      f"model never learns {ends}",
+                      "set model.base to a chat model whose end token ends its turns", RUN)
 
 
 def _limits(base: Base) -> tuple[int | None, int | None]:

@@ -64,11 +64,11 @@ def _rules(material: Material) -> Iterator[Finding]:
         score = rules(example.reply, voice, learned, False)
         if score.value == 0:
             yield Finding("example breaks the voice", material.file, example.line, "warning", score.evidence,
-                          "mend the reply, or the rule in brand.yaml", VOICE)
+                          "correct the reply, or the rule in brand.yaml", VOICE)
     abstention = rules(material.brand.abstain, voice, learned, False)
     if abstention.value == 0:
         yield Finding("abstention breaks the voice", "brand.yaml", None, "note", abstention.evidence,
-                      "word `abstain` as the brand speaks", VOICE)
+                      "write `abstain` in the brand's voice", VOICE)
 
 
 def _leftovers(material: Material) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _leftovers(material: Material) -> Iterator[Finding]:
     brand = material.brand
     if "\ufffd" in str(brand.model_dump()):
         yield Finding("damaged letters", "brand.yaml", None, "warning",
-                      "“\ufffd” is what a wrong encoding left of a letter", "write the letter itself", VOICE)
+                      "“\ufffd” is a damaged letter from a wrong encoding", "write the letter itself", VOICE)
     prompts = [tidy(text) for text in (ASKED, f"You are the assistant of {brand.name}.", brand.persona)]
     own = tidy("\n".join([*brand.voice.required, brand.abstain]))
     for example in material.examples:
@@ -85,12 +85,12 @@ def _leftovers(material: Material) -> Iterator[Finding]:
         found = found or next((text for text in prompts if len(text) >= 20 and text in tidy(example.reply)), "")
         if found:
             yield Finding("prompt fragment", material.file, example.line, "warning",
-                          f"the reply holds “{found.strip()[:60]}”", "take it out: the model would say it to customers",
-                          VOICE)
+                          f"the reply contains “{found.strip()[:60]}”",
+                          "remove it; the model would say it to customers", VOICE)
         damaged = _DAMAGED.search(f"{example.question}\n{example.reply}")
         if damaged:
             yield Finding("damaged letters", material.file, example.line, "warning",
-                          f"“{damaged.group()}” is what a wrong encoding left of a letter",
+                          f"“{damaged.group()}” is a damaged letter from a wrong encoding",
                           "export the examples again as UTF-8", VOICE)
 
 
@@ -104,8 +104,8 @@ def _lengths(material: Material) -> Iterator[Finding]:
     for example, length in zip(material.examples, lengths, strict=True):
         if length > LONGER * usual + 10 or (length * LONGER < usual - 10 and length < 5):
             yield Finding("unusual length", material.file, example.line, "note",
-                          f"the reply has {length} words of its own, most have about {usual:.0f}",
-                          "shorten or lengthen it, or show more of that length", VOICE)
+                          f"the reply has {length} words of its own; most have about {usual:.0f}",
+                          "make it shorter or longer, or add more examples of this length", VOICE)
 
 
 def _languages(material: Material) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def _languages(material: Material) -> Iterator[Finding]:
         if expected and name not in expected and _clear(ranked, expected):
             yield Finding("wrong language", material.file, example.line, "warning",
                           f"the reply seems to be in {name}, the others in {', '.join(sorted(expected))}",
-                          "translate it or take it out", VOICE)
+                          "translate it or remove it", VOICE)
         elif asked and asked[0][0] != name and _clear(ranked, {asked[0][0]}) and _clear(asked, {name}):
             yield Finding("wrong language", material.file, example.line, "warning",
                           f"the question seems to be in {asked[0][0]}, the reply in {name}",
@@ -164,9 +164,9 @@ def _outliers(material: Material) -> Iterator[Finding]:
                 away = (rows[place] - usual.location_) / np.sqrt(np.diag(usual.covariance_) + 1e-9)
                 which = int(np.abs(away).argmax())
                 yield Finding("off-brand reply", material.file, material.examples[place].line, "note",
-                              f"is written unlike the others: {'more' if away[which] > 0 else 'fewer'} "
+                              f"differs from the other replies: {'more' if away[which] > 0 else 'fewer'} "
                               f"{_FEATURES[which]} (distance {distance:.1f}, usual is below {FAR:g})",
-                              "word it as the brand speaks", VOICE)
+                              "write it in the brand's voice", VOICE)
 
 
 def features(text: str) -> list[float]:

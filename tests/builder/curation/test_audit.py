@@ -135,7 +135,7 @@ def test_the_other_lines_stay_unsuspected(planted):
 def test_findings_are_ranked_by_cost_then_severity_and_kinds_stay_together(planted):
     found = planted[1]
     assert [COSTS.index(one.cost) for one in found] == sorted(COSTS.index(one.cost) for one in found)
-    assert {one.kind: one.cost for one in found}["leak"] == "spoils the proof"
+    assert {one.kind: one.cost for one in found}["leak"] == "makes the tests unreliable"
     assert [one for some in by_kind(found) for one in some] == found
     assert as_json(found)["findings"][0].keys() >= {"kind", "file", "line", "severity", "message", "next", "cost"}
 
@@ -162,7 +162,7 @@ def test_fix_writes_a_copy_that_an_audit_finds_less_in(planted, tmp_path):
     assert [one.question for one in kept if "telephone" in one.question] == ["I am at [telephone number], ring me"]
     assert len(read_questions(folder / "questions.cleaned.jsonl")) == 84
     assert (folder / "examples.cleaned.jsonl").read_text().splitlines()[:120] == before.decode().splitlines()[:120]
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         fix(Workspace(folder), planted[1])
     for name in ("examples", "questions"):
         (folder / f"{name}.cleaned.jsonl").replace(folder / f"{name}.jsonl")
@@ -176,7 +176,8 @@ def test_the_command_groups_what_it_says_and_writes_copies(planted, tmp_path):
     folder = tmp_path / "shop"
     shutil.copytree(planted[0], folder)
     run = CliRunner().invoke(app, ["audit", str(folder), "--fix"])
-    assert run.exit_code == 1 and run.stdout.index("leaks private data:") < run.stdout.index("spoils the proof:")
+    assert run.exit_code == 1
+    assert run.stdout.index("leaks private data:") < run.stdout.index("makes the tests unreliable:")
     assert "  error: questions.jsonl:1: leak: asks what examples.jsonl:" in run.stdout
     assert "… and 1 more of this kind; --json lists them all" in run.stdout
     assert "left out: examples.jsonl:121: duplicate example" in run.stderr

@@ -117,7 +117,7 @@ def test_prompts_beyond_the_context_are_found(written):
     change(written, "context: 1024", "context: 256")
     write_examples(written, [("Why? " * 200, "Hello! So. Shine on!"), ("Well? " * 9000, "Hello! So it is. Shine on!")])
     kinds = {(one.kind, one.line): one for one in audit(Workspace(written))}
-    assert kinds["no supervised token", 1].cost == "wastes the run"
+    assert kinds["no supervised token", 1].cost == "wastes training"
     assert kinds["row too long", 2].severity == "error"
     assert kinds["no room for passages", None].file == "brand.yaml"
 
@@ -189,7 +189,7 @@ def test_a_topic_that_crowds_out_the_others_is_found(written):
 def test_what_the_replies_rest_on_must_not_be_all_or_nothing(written):
     write_examples(written, [(f"{word}?", f"Hello! {word} is a word. Shine on!") for word in
                              "alpha beta gamma delta epsilon zeta eta theta".split()])
-    assert found(written)["no example rests on a document"].cost == "invites invention"
+    assert found(written)["no example rests on a document"].cost == "invites made-up facts"
     write_examples(written, [(f"And {number}?", f"Hello! Parcels leave the warehouse on Tuesdays{mark} Shine on!")
                              for number, mark in enumerate(20 * ".,;:")])
     assert found(written)["every example rests on a document"].severity == "note"
