@@ -32,8 +32,8 @@ ANSWERED = 0.4
 On the support template, each paraphrase with the reference answer as an example: at 0.4 recall 0.43 without a false
 alarm in 7,080 pairs, at 0.3 0.58 with 3. It finds by words a part of what the audit finds by meaning."""
 EXHAUSTED = (f"A draft is made of a sentence of {SHORTEST} to {LONGEST} words, outside tables and without markup, in "
-             "which one amount, time or date is recognised and no second. All of these are asked for, were refused, or "
-             "would be asked for in much the same words as what is asked for already or what training sees.")
+             "which exactly one amount, time or date is recognised. All such sentences are used, discarded, or too "
+             "similar to a test question or a training example.")
 REWORD = "Ask the same question in other words. Write one question only.\n\n"
 _TIMES = ("second", "minute", "hour", "day", "week", "month", "year")
 _LENGTHS = ("kilometre", "metre", "centimetre", "millimetre", "mile", "inch", "foot")
@@ -88,7 +88,7 @@ def draft(workspace: Workspace, count: int, reword: Reword | None = None) -> lis
     """
     documents, _ = read_documents(workspace.folder)
     if not documents:
-        raise UserError(f"{workspace.folder / 'documents'}: holds nothing to ask about; add files")
+        raise UserError(f"{workspace.folder / 'documents'}: has nothing to ask about; add files")
     known = [set(content_words(question.question)) for question in workspace.questions]
     trained = _training(workspace)
     refused = set(_refused(workspace))
@@ -120,8 +120,9 @@ def append_question(workspace: Workspace, question: str, fact: str, answerable: 
     if not question.strip():
         raise UserError("the question is empty; write one")
     if answerable != bool(facts):
-        raise UserError("a right reply must hold something; write what, or say that the documents don't answer it"
-                        if answerable else "what the documents don't answer has no right reply; leave the field empty")
+        raise UserError("write a fact that a correct answer must contain, or tick that the documents don't answer it"
+                        if answerable else
+                        "a question that the documents don't answer has no facts; leave the field empty")
     _add_one(workspace, {"question": question.strip(), "facts": facts, "answerable": answerable}, "the question")
 
 
@@ -157,10 +158,11 @@ def add(workspace: Workspace, rows: Sequence[dict[str, Any]], place: str) -> tup
             try:
                 line = (json.dumps(kept, ensure_ascii=False) + "\n").encode().decode()
             except (TypeError, ValueError):
-                raise UserError(f"{where}: holds half a character, or what is no text; type it again") from None
+                raise UserError(f"{where}: contains half a character or something that is not text; type "
+                                "it again") from None
             question = as_question(json.loads(line), where, number)
             said = plain(question.question)
-            if why := "is there already" if said in asked else trained(question.question, question.facts):
+            if why := "is already there" if said in asked else trained(question.question, question.facts):
                 left.append(f"{question.question}: {why}")
             else:
                 asked.add(said)
@@ -189,10 +191,10 @@ def _training(workspace: Workspace) -> Callable[[str, Sequence[Sequence[str]]], 
         for kind, one, asked, said in seen:
             where = f"the {kind} on line {one.line}"
             if _alike(words, asked):
-                return f"is like {where}, which training sees"
+                return f"is like {where}, which is used for training"
             if words and facts and len(words & (asked | said)) >= ANSWERED * len(words) and all(
                     any(places(spelling, one.reply) for spelling in fact) for fact in facts):
-                return f"asks for “{facts[0][0]}”, which {where} trains on"
+                return f"asks for “{facts[0][0]}”, which {where} teaches"
         return ""
 
     return why

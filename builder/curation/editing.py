@@ -63,7 +63,7 @@ def save_brand(workspace: Workspace, seen: str, brand: Brand) -> str:
             raise UserError(f"{path}: can't be changed from here ({str(error).splitlines()[0]}); "
                             "change it in an editor") from None
         if written != brand:
-            raise UserError(f"{path}: can't be changed from here, as it names one value in two places; "
+            raise UserError(f"{path}: can't be changed from here, because it names one value in two places; "
                             "change it in an editor")
         write_bytes(path, made)
     return hash_bytes(made)
@@ -124,9 +124,9 @@ def import_examples(workspace: Workspace, seen: str, name: str, data: bytes) -> 
         for one in offered:
             place = f"{name}:{one.line}: “{one.question[:SHOWN]}”"
             if _said(one) in known:
-                left.append(f"{place} is there already")
+                left.append(f"{place} is already there")
             elif line := judged(one.question):
-                left.append(f"{place} is like line {line} of questions.jsonl, which judges")
+                left.append(f"{place} is like the test question on line {line} of questions.jsonl")
             else:
                 known.add(_said(one))
                 rows.append(replace(one, line=0))
@@ -143,7 +143,7 @@ def append_example(workspace: Workspace, question: str, reply: str, history: Seq
         place = f"“{row.question[:SHOWN]}”"
         _check(row, place, judging(Workspace(workspace.folder))(row.question))
         if _said(row) in map(_said, rows):
-            raise UserError(f"{place}: is among the examples already; change the reply, or leave it")
+            raise UserError(f"{place}: is already an example; change the reply, or discard it")
         _append(workspace, [*rows, row])
 
 
@@ -159,7 +159,7 @@ def append_preference(workspace: Workspace, question: str, chosen: str, rejected
         if worse == row.reply:
             raise UserError(f"{place}: both replies are the same; change one of them")
         if any((_said(one.better), one.worse) == (_said(row), worse) for one in read_preferences(path)):
-            raise UserError(f"{place}: is among the preferences already; leave it")
+            raise UserError(f"{place}: is already a preference; discard it")
         before = _bytes(path) if path.exists() else b""
         made = json.dumps({"messages": [{"role": "user", "content": row.question}], "chosen": row.reply,
                            "rejected": worse}, ensure_ascii=False) + "\n"
@@ -216,10 +216,10 @@ def _check(row: Example, place: str, judge: int | None) -> None:
         if not text.strip():
             raise UserError(f"{place}: the {name} is empty; fill it in or delete the row")
     if any("\ud800" <= letter <= "\udfff" for letter in row.question + row.reply):
-        raise UserError(f"{place}: holds half a character; type it again")
+        raise UserError(f"{place}: contains half a character; type it again")
     if judge is not None:
-        raise UserError(f"{place}: “{row.question[:SHOWN]}” is like line {judge} of questions.jsonl, which judges, and "
-                        "what judges never trains; ask something else or delete the row")
+        raise UserError(f"{place}: “{row.question[:SHOWN]}” is like the test question on line {judge} of "
+                        "questions.jsonl; test questions are never used for training, so change or delete the row")
 
 
 def _said(one: Example) -> tuple[Any, ...]:

@@ -139,13 +139,13 @@ def as_preference(workspace: Workspace, item: Item, question: str, better: str, 
 def check_reply(item: Item, reply: str) -> None:
     """UserError where a reply is the very one that was voted down; spaces and line breaks make no other of it."""
     if item.kind == "down" and reply.strip() and reply.split() == item.reply.split():
-        raise UserError("this is the very reply that was voted down; write what it should have said")
+        raise UserError("this is the reply that was voted down; write a better one")
 
 
 def _check_training(item: Item, reply: str) -> None:
     """UserError where a reply is nothing to learn from; that its question judges is told as it is written."""
     if not reply.strip():
-        raise UserError("the reply is empty; write what it should have said")
+        raise UserError("the reply is empty; write the correct reply")
     check_reply(item, reply)
 
 
@@ -157,7 +157,7 @@ def as_question(workspace: Workspace, item: Item, question: str, answer: str, fa
            "facts": [spellings for fact in facts for spellings in facts_of(fact)]}
     _, left = add(workspace, [row], "feedback")
     if left:
-        raise UserError(f"{left[0]}; ask something else, or refuse it")
+        raise UserError(f"{left[0]}; ask something else, or discard it")
     decide(workspace, item, "question")
 
 

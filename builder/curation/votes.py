@@ -21,12 +21,12 @@ class Half:
         """In a sentence."""
         one = self.difference
         if one is None:
-            return f"{self.name}: choices on two questions at least are needed to say anything."
+            return f"{self.name}: at least two questions with choices are needed."
         figures = f"{one.value:+.2f} (95 % interval {one.low:+.2f} to {one.high:+.2f}, p = {one.p:.3f})"
         if one.p < 0.05:
-            return f"{self.name}: people {'preferred' if one.value > 0 else 'disliked'} what it does: {figures}."
-        return (f"{self.name}: no preference shown: {figures}; one below {one.detectable:.2f} would often go unseen "
-                f"with choices on {one.groups} questions.")
+            return f"{self.name}: people {'preferred' if one.value > 0 else 'disliked'} its effect: {figures}."
+        return (f"{self.name}: no preference shown: {figures}. With choices on {one.groups} questions, a preference "
+                f"below {one.detectable:.2f} often goes unseen.")
 
 
 @dataclass(frozen=True)

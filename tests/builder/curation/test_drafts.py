@@ -97,11 +97,11 @@ def test_a_question_whose_answer_training_sees_is_neither_drafted_nor_accepted(l
             {"prompt": "Will that hold?", "reply": "At our prices it holds for five days."}]
     (lamps / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert draft(Workspace(lamps), 20) == [other for other in every if other != one]
-    with pytest.raises(UserError, match="asks for “£14.60”, which the example on line 1 trains on") as caught:
+    with pytest.raises(UserError, match="asks for “£14.60”, which the example on line 1 teaches") as caught:
         accept(Workspace(lamps), one)
     assert "\n" not in str(caught.value) and not (lamps / "questions.jsonl").exists()
     accept(Workspace(lamps), one.edited("", "£14.61"))  # another fact is no leak
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="is already there"):
         accept(Workspace(lamps), one.edited(one.question.upper(), "£14.61"))
 
 
@@ -125,8 +125,8 @@ def test_a_question_of_ones_own_can_be_judged_or_is_refused(lamps):
     assert (one.question, one.facts, one.answerable) == ("Who mends?", (("Ann", "Ann Lee"),), True)
     assert (other.facts, other.answerable) == ((), False)
     for question, fact, answerable, why in [
-            ("", "Ann", True, "is empty"), ("Who is he?", " | ", True, "must hold something"),
-            ("Who is he?", "Ann", False, "no right reply"), ("who mends?", "Bea", True, "is there already"),
+            ("", "Ann", True, "is empty"), ("Who is he?", " | ", True, "a fact that a correct answer must contain"),
+            ("Who is he?", "Ann", False, "has no facts"), ("who mends?", "Bea", True, "is already there"),
             ("Who is \ud83d?", "Ann", True, "half a character")]:
         with pytest.raises(UserError, match=why) as caught:
             append_question(Workspace(lamps), question, fact, answerable)
@@ -142,13 +142,13 @@ def test_a_files_questions_are_imported(lamps, name, data, asked):
     made = read_questions(lamps / "questions.jsonl")
     assert [one.question for one in made] == ["One?", asked] and made[0].group == "line 1"
     added, left = import_questions(Workspace(lamps), name, data)
-    assert added == 0 and left == ["One?: is there already", "Two?: is there already"]
+    assert added == 0 and left == ["One?: is already there", "Two?: is already there"]
 
 
 @pytest.mark.parametrize(("name", "data", "why"), [
     ("a.jsonl", b'{"question": "One?"}\n{"question": ""}', "a.jsonl:2: question is missing"),
     ("a.jsonl", b"\xff\xfe", "a.jsonl: not UTF-8"), ("a.json", b"[]", "a.json: holds no questions"),
-    ("a.yaml", b"tests: [{vars: {question: One?}, metadata: {answer: 2024-01-01}}]", "a.yaml, question 1: holds"),
+    ("a.yaml", b"tests: [{vars: {question: One?}, metadata: {answer: 2024-01-01}}]", "a.yaml, question 1: contains"),
     ("a.yml", b"a: [", "a.yml:1: can't be understood")])
 def test_a_broken_file_adds_nothing_and_is_named_as_the_person_knows_it(lamps, name, data, why):
     with pytest.raises(UserError) as caught:
@@ -170,7 +170,7 @@ def test_other_wordings_ask_for_as_much_and_give_nothing_away(lamps, reply, kept
 
 def test_without_documents_there_is_nothing_to_ask_about(lamps):
     (lamps / "documents" / "lamps.md").unlink()
-    with pytest.raises(UserError, match="documents: holds nothing to ask about"):
+    with pytest.raises(UserError, match="documents: has nothing to ask about"):
         draft(Workspace(lamps), 5)
 
 

@@ -291,9 +291,11 @@ def test_no_change_of_mine_leaves_theirs_as_it_is():
 @pytest.mark.parametrize(("row", "told"), [
     (Example("", "x", (), 0), r"row 5: the question is empty"),
     (Example("x", " ", (), 0), r"row 5: the reply is empty"),
-    (Example("How long may I keep a lamp before I return it", "x", (), 0), r"row 5: .*like line 1 of questions\.jsonl"),
-    (Example("what is the return limit of a lamp?", "x", (), 0), r"like line 1 of questions\.jsonl"),
-    (Example("\ud83d", "x", (), 0), r"row 5: holds half a character"),
+    (Example("How long may I keep a lamp before I return it", "x", (), 0),
+     r"row 5: .*like the test question on line 1 of questions\.jsonl"),
+    (Example("what is the return limit of a lamp?", "x", (), 0),
+     r"like the test question on line 1 of questions\.jsonl"),
+    (Example("\ud83d", "x", (), 0), r"row 5: contains half a character"),
     (Example("x" * 1_000_001, "x", (), 0), r"longer than 1,000,000 characters")])
 def test_what_may_be_no_example_is_one_line_and_writes_nothing(workspace, row, told):
     rows, seen = open_examples(workspace)
@@ -329,8 +331,8 @@ def test_what_is_there_already_or_judges_is_left_out_and_said(workspace):
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     added, left = import_examples(workspace, seen_examples(workspace), "more.jsonl", data)
     assert added == 1 and len(left) == 3
-    assert left[0] == "more.jsonl:1: “Why?” is there already" and left[2].startswith("more.jsonl:4")
-    assert "is like line 1 of questions.jsonl, which judges" in left[1]
+    assert left[0] == "more.jsonl:1: “Why?” is already there" and left[2].startswith("more.jsonl:4")
+    assert "is like the test question on line 1 of questions.jsonl" in left[1]
 
 
 @pytest.mark.parametrize(("name", "data", "told"), [
@@ -362,7 +364,8 @@ def test_one_example_is_added_unless_it_is_there_or_judges(workspace):
     assert lines_of(workspace)[:5] == LINES
     assert open_examples(workspace)[0][-1] == Example("New?", "Yes.", (("user", "Hi"), ("assistant", "Hello")), 6)
     before = text_of(workspace, "examples.jsonl")
-    for question, reply, told in (("Why?", "Because.", "among the examples already"), ("Who?", "Us.", "which judges"),
+    for question, reply, told in (("Why?", "Because.", "is already an example"),
+                                  ("Who?", "Us.", "is like the test question"),
                                   ("x", "", "the reply is empty")):
         with pytest.raises(UserError, match=told):
             append_example(workspace, question, reply)
@@ -375,7 +378,7 @@ def test_one_preference_is_added_unless_it_is_there_or_judges(workspace):
     assert [(one.better.question, one.better.reply, one.worse) for one in read_preferences(
         workspace.folder / "preferences.jsonl")] == [("A?", "b", "c"), ("New?", "Yes.", "No.")]
     for question, chosen, worse, told in (
-            ("New?", "Yes.", "No.", "among the preferences already"), ("Who?", "Us.", "Them.", "which judges"),
+            ("New?", "Yes.", "No.", "is already a preference"), ("Who?", "Us.", "Them.", "is like the test question"),
             ("x", "a", " ", "is empty"), ("x", "a", "a ", "both replies are the same")):
         with pytest.raises(UserError, match=told):
             append_preference(workspace, question, chosen, worse)

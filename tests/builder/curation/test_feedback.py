@@ -81,12 +81,12 @@ def test_what_is_accepted_as_a_question_can_become_no_example_and_the_other_way_
     feedback.record(here, again)
     for refused in (lambda: feedback.as_example(Workspace(here.folder), again, asked, "Two."),
                     lambda: feedback.as_preference(Workspace(here.folder), again, asked, "Two.", "Nine.")):
-        with pytest.raises(UserError, match="judges"):
+        with pytest.raises(UserError, match="like the test question"):
             refused()
     feedback.as_example(Workspace(here.folder), again, other, "Hello! Lamp oil. Shine on!")
     third = Item("3", "up", other, "Two.")
     feedback.record(here, third)
-    with pytest.raises(UserError, match="training sees"):
+    with pytest.raises(UserError, match="is used for training"):
         feedback.as_question(Workspace(here.folder), third, other, "Lamp oil.")
     assert [one.key for one in feedback.items(here)] == ["3"]
 
@@ -95,7 +95,7 @@ def test_a_preference_trains_so_its_question_cannot_judge(here):
     item = Item("1", "down", "Which wick is the thickest one?", "The red.", "Hello! The blue one. Shine on!")
     feedback.record(here, item)
     feedback.as_preference(here, item, item.question, item.better, item.reply)
-    with pytest.raises(UserError, match="training sees"):
+    with pytest.raises(UserError, match="is used for training"):
         feedback.as_question(Workspace(here.folder), item, item.question, "The blue.")
 
 
@@ -104,7 +104,7 @@ def test_a_reply_that_was_voted_down_or_is_empty_trains_nothing_whoever_asks(her
     item = Item("1", "down", "Do you sell candles?", "Yes, candles. Many!")
     feedback.record(here, item)
     before = [path.read_bytes() for path in sorted(here.folder.glob("*.jsonl"))]
-    problem = "very reply that was voted down" if reply.strip() else "the reply is empty"
+    problem = "reply that was voted down" if reply.strip() else "the reply is empty"
     for refused in (lambda: feedback.as_example(here, item, item.question, reply),
                     lambda: feedback.as_preference(here, item, item.question, reply, "Perhaps.")):
         with pytest.raises(UserError, match=problem):

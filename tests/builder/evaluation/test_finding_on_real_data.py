@@ -17,7 +17,7 @@ pytestmark = pytest.mark.thorough
 def judged(workspace):
     """By how much our nDCG@10 lies above stock's, and the index judged alone."""
     gain, _recall = benchmark.found_rows(workspace, "it")
-    return gain["ours"] - gain["theirs"], index_stage.evaluate_retrieval(workspace)
+    return gain["ours"] - gain["theirs"], index_stage.evaluate_retrieval(workspace).as_json()
 
 
 def test_the_built_in_bot(tmp_path):

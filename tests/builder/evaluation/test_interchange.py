@@ -226,7 +226,7 @@ def test_questions_are_added_once_and_none_that_training_sees(written):
     before = (written / "questions.jsonl").read_text()
     added, left = add(workspace, rows, "here")
     assert added == 1 and [why.split(": ")[1] for why in left] == [
-        "is there already", "is like the example on line 1, which training sees", "is there already"]
+        "is already there", "is like the example on line 1, which is used for training", "is already there"]
     assert (written / "questions.jsonl").read_text().startswith(before)
     assert kept(read_questions(written / "questions.jsonl")[-1])["facts"] == (("£3",),)
     with pytest.raises(UserError, match="here, question 2: answerable must be true or false"):

@@ -247,10 +247,10 @@ def test_a_plan_is_kept_and_held_against_what_a_build_took(written):
     assert read_json(written / ".twofold" / "plan.json")["stages"] == made["stages"]
     train = made["stages"][1]
     rows = planning.against(workspace, {"train": 2 * train["high"], "index": made["stages"][0]["seconds"]})
-    assert [row["name"] for row in rows] == ["index", "train", "whole"]
-    assert rows[0]["ratio"] == pytest.approx(1) and rows[0]["within"]
-    assert rows[1]["ratio"] > 2 and not rows[1]["within"]
-    assert rows[2]["actual"] == pytest.approx(rows[0]["actual"] + rows[1]["actual"])
+    assert [row.name for row in rows] == ["index", "train", "whole"]
+    assert rows[0].ratio == pytest.approx(1) and rows[0].within
+    assert rows[1].ratio > 2 and not rows[1].within
+    assert rows[2].actual == pytest.approx(rows[0].actual + rows[1].actual)
     (written / "documents" / "more.md").write_text("# More\n\nWe mend clocks as well.", encoding="utf-8")
     assert planning.against(Workspace(written), {"train": 10.0}) == []
 

@@ -119,7 +119,8 @@ def test_what_was_typed_is_saved_and_other_lines_stay(page, folder):
 
 @pytest.mark.parametrize(("row", "told"), [
     ({"question": "New?"}, "row 4: the reply is empty"), ({}, "row 4: the question is empty"),
-    ({"question": "how long may I keep a lamp", "reply": "Long."}, "is like line 1 of questions.jsonl, which judges")])
+    ({"question": "how long may I keep a lamp", "reply": "Long."},
+     "is like the test question on line 1 of questions.jsonl")])
 def test_what_can_not_be_saved_is_told_and_stays_to_be_mended(page, folder, row, told):
     before = lines(folder)
     test = press(typed(page(), {2: {"reply": "Gladly."}}, [row], [0]), "Save")
@@ -195,7 +196,7 @@ def test_a_file_is_imported_and_what_was_left_out_is_said(page, folder):
     test.file_uploader[0].set_value(("more.csv", data, "text/csv"))
     test = press(test, "Import")
     assert "1 rows added at the end, 2 left out" in said(test)
-    assert "more.csv:2: “Why?” is there already" in said(test) and "which judges" in said(test)
+    assert "more.csv:2: “Why?” is already there" in said(test) and "is like the test question" in said(test)
     assert list(table(test)["reply"]) == ["Because.", "Because.", "We will.", "Mine.", "Yes."]
     assert kept(folder)[3:] == [("Where to?", "Here."), ("New?", "Yes.")]  # mine still waits to be saved
 

@@ -252,7 +252,7 @@ def test_what_may_not_be_accepted_is_told_and_stays(app, here):
     feedback.record(here, Item("2", "up", "How wide is the linen shade?", "It is 20 centimetres wide."))
     test = app("views/feedback.py")
     test.button(key="example 2").click().run()
-    assert "what judges never trains" in test.error[0].value.replace("\\", "") and not test.exception
+    assert "test questions are never used for training" in test.error[0].value.replace("\\", "") and not test.exception
     assert [one.key for one in feedback.items(here)] == ["2"] and len(Workspace(here.folder).examples) == 5
 
 

@@ -92,7 +92,7 @@ def test_nothing_left_and_documents_missing_are_said(page, folder):
     assert len(kept(folder)) == 3 and "No more drafts" in test.info[0].value
     (folder / "documents" / "lamps.md").unlink()
     test = page()
-    assert "holds nothing to ask about" in test.error[0].value.replace("\\", "")
+    assert "has nothing to ask about" in test.error[0].value.replace("\\", "")
     assert test.file_uploader and fields(test, "Your question")  # neither needs documents
 
 
@@ -143,7 +143,7 @@ def test_a_files_questions_are_added_once_and_what_came_of_it_stays_told(page, f
     test = press(press(test, "Import"), "Import")  # the second finds no file
     assert "1 test question added, 1 left out" in test.run().success[0].value.replace("\\", "")
     assert [one.question for one in kept(folder)] == ["Who is new?"]
-    assert any("Who is New?: is there already" in one.value for one in test.text)
+    assert any("Who is New?: is already there" in one.value for one in test.text)
     test.file_uploader[0].set_value(("worse.jsonl", b'{"question": "Who?"}\n{"question', "text/plain"))
     test = press(test, "Import")
     assert "worse.jsonl:2: broken JSON" in test.error[0].value.replace("\\", "").replace("\u200b", "")

