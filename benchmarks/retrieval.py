@@ -181,8 +181,8 @@ def change_rows() -> list[Row]:
                 text = text.replace(f"## Part {section} of", f"## Renewed part {section} of")
             (folder / document.path).write_text(text, encoding="utf-8")
         again = index_stage.build_index(workspace, silent)
-    what = f"seconds to index {PASSAGES * CHANGED:.0f} changed of {first['passages']:,} passages"
-    return [row(what, again["seconds"], first["seconds"], "the first build", inverse=True)]
+    what = f"seconds to index {PASSAGES * CHANGED:.0f} changed of {first.passages:,} passages"
+    return [row(what, again.seconds, first.seconds, "the first build", inverse=True)]
 
 
 class Noisy:
