@@ -49,7 +49,7 @@ def test_axe_finds_nothing_serious_on_any_page_wide_or_narrow(browser, served, s
             seen.visit(title)
             if title == "Report":
                 seen.page.get_by_text("Run extra tests").click()
-                seen.choose("Further rows of the table", "Select all")  # each is then a word on the accent
+                seen.choose("More systems to compare", "Select all")  # each is then a word on the accent
                 seen.page.locator("[data-tag]").first.wait_for()
                 seen.page.keyboard.press("Escape")
             for size in (WIDE, NARROW):

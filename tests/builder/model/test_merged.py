@@ -85,7 +85,7 @@ def test_replies_are_those_of_transformers_up_to_ties_and_the_base_stays_as_it_i
         assert on == quick.generate(messages, True, Decoding(24)).text
     with model.disable_adapter():
         assert apart(alone, model, False)[1] < 0.05
-    monkeypatch.setattr("builder.model.hf_folder.permute", lambda rows, heads: rows)
+    monkeypatch.setattr("builder.model.gguf_files.permute", lambda rows, heads: rows)
     write_merged(served, base, served / "wrong.gguf", "f16")
     assert apart(LlamaEngine(base, context=512, tuned=served / "wrong.gguf"), model, True)[0] > 0.1
 

@@ -32,13 +32,13 @@ SIZES = {"trunk": 100_000_000, "head": 30_000_000, "layers": 30, "weights": 140_
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def small(tmp_path_factory):
     """The embedded tokenizer and template over a model of two small layers with random weights."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     real = prepared(precision="f16")
-    folder = tmp_path_factory.mktemp("tiny")
+    folder = tmp_path_factory.mktemp("small")
     for name in ("tokenizer.json", "chat_template.jinja", "base.json"):
         (folder / name).write_bytes((real.folder / name).read_bytes())
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def tiny(tmp_path_factory):
                          num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, eos_token_id=2,
                          bos_token_id=1, pad_token_id=2)
     LlamaForCausalLM(config).save_pretrained(folder / "transformers")
-    return Base(folder, "tiny")
+    return Base(folder, "small")
 
 
 def encoded(count, seed=0):
@@ -87,11 +87,11 @@ def test_steps_that_differ_widen_the_range_and_one_slow_step_hardly_moves_the_mi
 
 
 @pytest.mark.parametrize("settings", [Training(epochs=2, batch=4, seed=3), Training(epochs=1, batch=16)])
-def test_the_tokens_counted_are_those_that_training_computes(settings, tiny, tmp_path):
+def test_the_tokens_counted_are_those_that_training_computes(settings, small, tmp_path):
     from builder.model.transformers_engine import load_base
 
     items = encoded(18)
-    record = fit(adapt(load_base(tiny), settings), items, [], Run(settings.epochs, 1e-3, settings.batch, settings.seed),
+    record = fit(adapt(load_base(small), settings), items, [], Run(settings.epochs, 1e-3, settings.batch, settings.seed),
                  tmp_path, "k", lambda *_: None)
     load = workload(items, [], [], settings, 0.0)
     assert sum(step.work for step in load.steps) == record["computed_tokens"]
@@ -119,9 +119,9 @@ def test_shared_prompts_are_counted_once():
 
 
 @pytest.mark.parametrize("frozen", [0, 1])
-def test_a_calibration_runs_real_steps_and_leaves_an_adapter_of_real_size(frozen, tiny, tmp_path):
+def test_a_calibration_runs_real_steps_and_leaves_an_adapter_of_real_size(frozen, small, tmp_path):
     settings = Training(epochs=3, batch=4, rank=4, frozen_layers=frozen)
-    made = calibrate(tiny, settings, rows(30), rows(5), [], tmp_path, seconds=0.2)
+    made = calibrate(small, settings, rows(30), rows(5), [], tmp_path, seconds=0.2)
     assert json.loads(json.dumps(made)) == made
     assert 0 < made["low"] < made["seconds"] < made["high"]
     assert len(made["steps"]) >= 4 and all(step["seconds"] > 0 and step["work"] > 0 for step in made["steps"])

@@ -77,7 +77,7 @@ def wrong(adapter, f16, folder, monkeypatch, tensors=None, settings=None, permut
     config = json.loads((adapter / "adapter_config.json").read_text()) | (settings or {})
     (folder / "changed" / "adapter_config.json").write_text(json.dumps(config))
     if not permuted:
-        monkeypatch.setattr("builder.model.gguf_files.permute", lambda rows, heads: rows)
+        monkeypatch.setattr("builder.model.export.permute", lambda rows, heads: rows)
     made = shutil.copytree(adapter, folder / "wrong")
     write_lora(folder / "changed", f16, made / "adapter.gguf")
     return made
