@@ -32,7 +32,7 @@ test: .venv/installed  ## Run the tests that matter for each change, in minutes.
 	$(BIN)/pytest -n 2 --dist loadfile -m "not thorough"
 
 test-all: .venv/installed browser  ## Run the thorough tests: real builds, a browser, simulations.
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -rs -m thorough
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist loadfile --timeout 900 -rs -m thorough
 
 hooks: .venv/installed  ## Check style and types before each commit.
 	$(BIN)/pip install --quiet pre-commit

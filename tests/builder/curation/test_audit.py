@@ -172,6 +172,7 @@ def test_fix_writes_a_copy_that_an_audit_finds_less_in(planted, tmp_path):
     assert {"contradicts a document", "fact outside the documents", "example breaks the voice"} <= left
 
 
+@pytest.mark.thorough
 def test_the_command_groups_what_it_says_and_writes_copies(planted, tmp_path):
     folder = tmp_path / "shop"
     shutil.copytree(planted[0], folder)

@@ -91,8 +91,8 @@ def test_the_tokens_counted_are_those_that_training_computes(settings, small, tm
     from builder.model.transformers_engine import load_base
 
     items = encoded(18)
-    record = fit(adapt(load_base(small), settings), items, [], Run(settings.epochs, 1e-3, settings.batch, settings.seed),
-                 tmp_path, "k", lambda *_: None)
+    run = Run(settings.epochs, 1e-3, settings.batch, settings.seed)
+    record = fit(adapt(load_base(small), settings), items, [], run, tmp_path, "k", lambda *_: None)
     load = workload(items, [], [], settings, 0.0)
     assert sum(step.work for step in load.steps) == record["computed_tokens"]
     assert len(load.steps) == record["steps"] == len(load.least)

@@ -98,6 +98,7 @@ def test_a_report_names_what_it_rests_on(built):
     assert rests.sha256["adapter"] in (built.current().evaluation / "report.html").read_text()
 
 
+@pytest.mark.thorough
 def test_seeds_are_trained_and_judged_beside_the_first(copied):
     made = stages.evaluate(copied, watch, Extras(seeds=2)).seeds
     assert made.seeds == [0, 1] and copied.current().adapter == releases.unit(copied).state.adapter
@@ -234,6 +235,7 @@ def test_moving_and_rewording_a_section_breaks_nothing(copied):
     assert made.broke == [] and (made.read, made.removed) == (1, 1)
 
 
+@pytest.mark.thorough
 def test_old_indexes_are_cleared_but_for_the_one_before_and_releases(copied):
     released = copied.current().index
     folders = []
@@ -249,6 +251,7 @@ def test_rolling_back_needs_an_earlier_index(copied):
         index_stage.roll_back_index(copied)
 
 
+@pytest.mark.thorough
 def test_a_cross_encoder_set_later_asks_for_a_new_index(copied, tmp_path):
     folder = save_cross_encoder(tmp_path / "model")
     with (copied.folder / "brand.yaml").open("a") as brand:

@@ -43,6 +43,7 @@ def page(copied, monkeypatch):
     return lambda name: AppTest.from_file(str(APP), default_timeout=60).run().switch_page(name).run()
 
 
+@pytest.mark.thorough
 def test_arms_chosen_on_the_page_are_rows_of_the_next_report(page, copied):
     before = last_report(copied)
     test = page("views/report.py")
