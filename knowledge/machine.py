@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short look before they sleep, where nothing else runs
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read once, when torch or llama.cpp loads its OpenMP library
 
 
