@@ -1,6 +1,6 @@
 """A build in small, in a process of its own: each stage's real parts on a sample, timed, with the memory they took.
 
-`python -m builder.pipeline.rehearsal WORKSPACE FILE` writes what it measured to FILE as JSON.
+`python -m builder.pipeline.rehearsal WORKSPACE FILE` writes what the build will cost to FILE as JSON.
 """
 
 import importlib
@@ -8,103 +8,129 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
-from os.path import commonprefix
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeVar
 
-import numpy as np
-
-from builder.answering.opening import SLOTS, open_encoder, open_engine, open_reranker, open_retriever
+from builder.answering.opening import SLOTS, open_encoder, open_engine, open_reranker
 from builder.model import prepare
-from builder.model.engine import Decoding, Engine, Generated, at_once, prompt_ids
+from builder.model.engine import Decoding, at_once
 from builder.model.export import write_served
 from builder.model.prompt import Message, render
+from builder.pipeline.plan import Rehearsal, StageCost
 from builder.scoring.tone import fixed_phrases
+from builder.training.gpus import TrainingLoad
 from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, mix, preferred
+from builder.workspace.examples import hold_out
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from knowledge.files import write_json
+from knowledge.files import read_json
 from knowledge.machine import peak_memory
 from knowledge.reading.documents import Document, read_documents
 from knowledge.search import answerable, index
-from knowledge.search.bm25 import WordSearch
-from knowledge.search.index import Found
-from knowledge.search.passages import Passage, about_tokens, split
 from knowledge.search.retriever import Retriever
 
 SAMPLE = 25_000
 """Characters of documents that are indexed; about 70 passages."""
 REPLAYED = 8
 """General requests that the base model answers, to see how long that takes."""
-SPOKEN = 16
-"""Tokens of each reply with the adapter; its replies are of no use, only their pace counts."""
+MARGINS = {"index": 0.25, "train": 0.2, "check": 0.5, "evaluate": 0.25}
+"""How far the range goes to either side. How long replies will be can't be known, and a check's share of them less
+still."""
+QUESTIONS_PER_PASSAGE = 1.7
+"""That learning what can be answered makes of a passage, on average; each is searched for twice."""
+STRANGERS = 60
+"""Questions about anything, which are searched for once."""
+SUPPORTED = 0.5
+"""About the share of examples whose reply rests on a passage."""
+CHECK_REPLIES = 150
+"""As many replies of the adapter without passages take as long as the three checks, which also open a model 8 times."""
+SEARCHES = 10
+"""Searches, or as long as them, for each judged question: two systems find and cite, the judge and retrieval's own
+evaluation find again."""
+SCORING = 0.1
+"""Seconds to score one question's replies and draw its share of the intervals."""
+REPLY_BYTES = 6_300
+"""Of one reply in all files of the report, with its scores, evidence and passages."""
+INDEX_MEMORY = 2
+"""Bytes of memory for each byte of an index on disk, as measured up to 100,000 passages."""
+
+T = TypeVar("T")
 
 
-def rehearse(workspace: Workspace, place: Path) -> dict[str, Any]:
-    """Run every stage on a sample, in the order of a build, with scratch files in `place`; ready for JSON.
+def rehearse(workspace: Workspace, place: Path) -> Rehearsal:
+    """Run every stage on a sample, in the order of a build, with scratch files in `place`, and tell what all will cost.
 
-    A part is None where the workspace has nothing for it. Nothing of questions.jsonl is read. UserError as in a build.
+    A stage costs nothing where the workspace has nothing for it. The texts of questions.jsonl are not read, only
+    counted, and they calibrate nothing. UserError as in a build.
     """
     brand = workspace.brand
-    base = prepare.prepared(brand.model.base, "f16")
-    prepare.prepared(brand.model.base, brand.model.precision)  # made once for a machine, so no part of the forecast
+    for precision in ("f16", brand.model.precision):
+        prepare.prepared(brand.model.base, precision)  # made once for a machine, so no part of the forecast
     documents, _ = read_documents(workspace.folder)
-    made: dict[str, Any] = {"index": _index(workspace, documents, place / "index") if documents else None,
-                            "train": None}
-    retriever = _retriever(workspace, documents)
-    adapter = place / "adapter"
-    if len(workspace.examples) >= FEWEST_EXAMPLES:
-        from builder.training.calibration import calibrate
-
-        adapter.mkdir()
-        start = time.perf_counter()
-        answer, replay = _replay(workspace)
-        spent, start = time.perf_counter() - start, time.perf_counter()
-        rows = mix(brand, workspace.examples, retriever, answer)
-        pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
-        made["train"] = {"mix": time.perf_counter() - start, "engine": spent - REPLAYED * replay,
-                         "replay": replay * rows.counts.get("replay", 0),
-                         **calibrate(base, brand.training, rows.rows, rows.held_out, pairs, adapter)}
-        start = time.perf_counter()
-        write_served(adapter, base, brand.training.method, brand.model.precision)
-        made["train"] |= {"export": time.perf_counter() - start, "disk_bytes": _size(adapter)}
-    made["answers"] = _answers(workspace, adapter if made["train"] else None, retriever)
-    return made
+    folder, adapter, load = place / "index", place / "adapter", None
+    cost, retriever, search = _index(workspace, documents, folder) if documents else (StageCost(name="index"), None, 0)
+    stages = [cost]
+    trains = len(workspace.examples) >= FEWEST_EXAMPLES
+    if trains:
+        cost, load = _train(workspace, retriever, adapter)
+    stages.append(cost if trains else StageCost(name="train"))
+    stages += _answers(workspace, adapter if trains else None, retriever, search)
+    for before, stage in zip(stages, stages[1:], strict=False):
+        if stage.seconds:  # one process does all, and a peak stays a peak
+            stage.memory_bytes = max(before.memory_bytes, stage.memory_bytes)
+    return Rehearsal(stages=stages, training=load)
 
 
-def _index(workspace: Workspace, documents: Sequence[Document], folder: Path) -> dict[str, Any]:
-    """Index some documents, learn what they answer, search them."""
+def _cost(name: str, seconds: float, disk: float, memory: float | None = None, fewest: float | None = None
+          ) -> StageCost:
+    margin = MARGINS[name]
+    return StageCost(name=name, seconds=seconds, low=(seconds if fewest is None else fewest) * (1 - margin),
+                     high=seconds * (1 + margin), disk_bytes=round(disk),
+                     memory_bytes=round(peak_memory() if memory is None else memory))
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What `work` gives, and its seconds."""
     start = time.perf_counter()
-    read_documents(workspace.folder)  # again, since what was converted the first time is kept
-    read = time.perf_counter() - start
+    return work(), time.perf_counter() - start
+
+
+def _index(workspace: Workspace, documents: Sequence[Document], folder: Path
+           ) -> tuple[StageCost, Retriever, float]:
+    """The cost of the index, from that of some documents; what finds in those, and its seconds for one search."""
+    _, read = _timed(lambda: read_documents(workspace.folder))  # again: what was converted the first time is kept
     sample: list[Document] = []
     for document in random.Random(0).sample(documents, len(documents)):
-        if sum(len(one.text) for one in sample) < SAMPLE:
+        if _characters(sample) < SAMPLE:
             sample.append(document)
     settings = workspace.brand.retrieval
-    start = time.perf_counter()
-    encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
-    importlib.import_module("sklearn.linear_model")  # which learning what is answerable would do, and takes seconds
-    opening = time.perf_counter() - start
+    (encoder, reranker), opening = _timed(lambda: (open_encoder(workspace.brand), open_reranker(workspace.brand)))
+    _, importing = _timed(lambda: importlib.import_module("sklearn.linear_model"))  # for what is answerable: seconds
     folder.mkdir()
-    start = time.perf_counter()
-    index.build(sample, [], encodes, folder, settings.passage_tokens)
-    built = time.perf_counter() - start
-    opened = index.Index.open(folder, encodes, reranker=reranker)
-    start = time.perf_counter()
-    learned = answerable.fit(opened, settings.false_answers)
-    fitted = time.perf_counter() - start
-    asked = [one.text[:60] for one in opened.passages[:20]]
-    start = time.perf_counter()
-    for question in asked:
-        opened.search(question, answerable.LOOK)
-    return {"read": read, "open": opening, "build": built, "fit": fitted,
-            "search": (time.perf_counter() - start) / len(asked), "passages": len(opened.passages),
-            "characters": sum(len(one.text) for one in sample), "quality": learned.quality,
-            "all_characters": sum(len(one.text) for one in documents),
-            "disk_bytes": _size(folder), "memory_bytes": peak_memory()}
+    _, built = _timed(lambda: index.build(sample, [], encoder, folder, settings.passage_tokens))
+    opened = index.Index.open(folder, encoder, reranker=reranker)
+    learned, fitted = _timed(lambda: answerable.fit(opened, settings.false_answers))
+    asked = [passage.text[:60] for passage in opened.passages[:20]]
+    _, searched = _timed(lambda: [opened.search(question, answerable.LOOK) for question in asked])
+    search = searched / len(asked)
+
+    def searches(passages: float) -> float:
+        most = answerable.SAMPLE // 4 if settings.reranker else answerable.SAMPLE
+        return 2 * QUESTIONS_PER_PASSAGE * min(most, passages) + STRANGERS if passages >= answerable.FEWEST else 0
+
+    times, passages = _characters(documents) / max(_characters(sample), 1), len(opened.passages)
+    fitting = fitted * (searches(passages * times) / searches(passages) if passages >= answerable.FEWEST else 1)
+    support = len(workspace.examples) * (2 + 2 * SUPPORTED) * search
+    disk = _size(folder)
+    seconds = read + opening + importing + built * times + fitting + support
+    return _cost("index", seconds, disk * times, peak_memory() + INDEX_MEMORY * disk * (times - 1)), Retriever(
+        opened, learned, settings.found), search
+
+
+def _characters(documents: Sequence[Document]) -> int:
+    return sum(len(document.text) for document in documents)
 
 
 def _size(folder: Path) -> int:
@@ -112,118 +138,103 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-class _ByWords:
-    """Finds passages by words alone, which needs no index: which ones a row holds hardly changes how long it is."""
+def _train(workspace: Workspace, retriever: Retriever | None, adapter: Path) -> tuple[StageCost, TrainingLoad]:
+    """The cost of the training: its rows, its steps, and what llama.cpp serves of it.
 
-    def __init__(self, passages: Sequence[Passage], count: int) -> None:
-        self.index, self.count, self._passages = self, count, passages
-        self._words = WordSearch.build([one.indexed for one in passages])
+    Beside the adapter two checkpoints of each run lie on disk for the while, and a third while it is written, each
+    with what learns, its best epoch and AdamW's two moments, in 32 bits.
+    """
+    from builder.training.calibration import calibrate
+    from builder.training.recipe import RATES
 
-    def search(self, question: str, count: int) -> list[Found]:
-        """The best passages, best first."""
-        scores = self._words.scores(question)
-        return [Found(self._passages[place], int(place), float(scores[place]), 0.0, float(scores[place]))
-                for place in np.argsort(-scores, kind="stable")[:count]]
-
-
-def _retriever(workspace: Workspace, documents: Sequence[Document]) -> Retriever | None:
-    """The workspace's own, where it has an index; else what finds by words in its documents."""
-    state, settings = workspace.current(), workspace.brand.retrieval
-    if state.index and documents:
-        try:
-            return open_retriever(workspace.brand, state.index)
-        except UserError:
-            pass  # of another version or encoder; the build makes it anew
-    passages = [passage for one in documents for passage in split(one, about_tokens, settings.passage_tokens)]
-    return cast(Retriever, _ByWords(passages, settings.found)) if passages else None
+    brand, settings = workspace.brand, workspace.brand.training
+    adapter.mkdir()
+    (answer, replay), replaying = _timed(lambda: _replay(workspace))
+    rows, mixing = _timed(lambda: mix(brand, workspace.examples, retriever, answer))
+    pairs, pairing = _timed(lambda: preferred(brand, workspace.preferences, retriever,
+                                              fixed_phrases(brand, workspace.examples)))
+    base = prepare.prepared(brand.model.base, "f16")
+    cost = calibrate(base, settings, rows.rows, rows.held_out, pairs, adapter)
+    _, exporting = _timed(lambda: write_served(adapter, base, settings.method, brand.model.precision))
+    around = replaying + replay * (rows.counts.get("replay", 0) - REPLAYED) + mixing + pairing + exporting
+    runs = 1 + len(RATES) * (settings.learning_rate == "auto") + bool(workspace.preferences)
+    disk = _size(adapter) + cost.load.learning * 4 * 4 * (2 * runs + 1)
+    return _cost("train", max(0.0, around) + cost.seconds, disk, max(peak_memory(), cost.memory_bytes),
+                 max(0.0, around) + cost.fewest), cost.load
 
 
 def _replay(workspace: Workspace) -> tuple[Answer, float]:
     """What says a general reply of real length at once, and how long a real one takes among others."""
     engine = open_engine(workspace.brand, None, SLOTS)
-    file = files("builder.training").joinpath("replayed_requests.txt")
-    requests = file.read_text(encoding="utf-8").splitlines()[:REPLAYED]
-    start = time.perf_counter()
-    made = list(at_once(engine, [[{"role": "user", "content": request}] for request in requests], False,
-                        Decoding(REPLAY_TOKENS)))
-    each = (time.perf_counter() - start) / len(made)
-    middle = max(made, key=lambda one: one.tokens).text
-    return lambda asked: [middle] * len(asked), each
+    requests = files("builder.training").joinpath("replayed_requests.txt").read_text("utf-8").splitlines()[:REPLAYED]
+    prompts: list[list[Message]] = [[{"role": "user", "content": request}] for request in requests]
+    replies, seconds = _timed(lambda: list(at_once(engine, prompts, False, Decoding(REPLAY_TOKENS))))
+    longest = max(replies, key=lambda reply: reply.tokens).text
+    return lambda asked: [longest] * len(asked), seconds / len(replies)
 
 
-def _answers(workspace: Workspace, adapter: Path | None, retriever: Retriever | None) -> dict[str, Any]:
-    """Reading and speaking, with as many replies at once as an evaluation makes; without the adapter, then with it.
+def _answers(workspace: Workspace, adapter: Path | None, retriever: Retriever | None, search: float
+             ) -> list[StageCost]:
+    """The cost of checks and evaluation, by the seconds of a reply: without and with passages, adapter off and on.
 
-    The prompts are those of examples: with passages where there are any, and without.
+    As many replies at once as an evaluation makes, to the requests of examples. The adapter has learnt next to nothing,
+    so its replies are cut to the length of the examples' own.
     """
     brand = workspace.brand
-    start = time.perf_counter()
-    engine = open_engine(brand, adapter, SLOTS)
-    opened = time.perf_counter() - start
-    asked = [example.question for example in workspace.examples[:3 * SLOTS]] or ["What can you tell me?"]
-    plain = [render(brand, question, []) for question in asked]
-    full = [render(brand, question, [(one.passage.heading, one.passage.shown) for one in
-                                     retriever.index.search(question, retriever.count)])
-            for question in asked] if retriever else plain
-    made: dict[str, Any] = {"open": opened, "plain": _own_tokens(workspace, plain),
-                            "full": _own_tokens(workspace, full)}
-    made |= {"untuned": _paces(engine, full, made["full"], False, brand.model.reply_tokens), "tuned": None}
-    if adapter:
-        made["tuned"] = _paces(engine, plain, made["plain"], True, SPOKEN)
-        made["tuned_reply"] = _reply_tokens(workspace)
-    return made | {"memory_bytes": peak_memory()}
+    engine, opening = _timed(lambda: open_engine(brand, adapter, SLOTS))
+    requests = [example.question for example in workspace.examples[:2 * SLOTS]] or ["What can you tell me?"]
+
+    def reply_seconds(passages: bool, tuned: bool) -> float:
+        prompts = [render(brand, request, [
+            (hit.passage.heading, hit.passage.shown) for hit in retriever.index.search(request, retriever.count)]
+            if passages and retriever else []) for request in requests]
+        decoding = Decoding(_reply_tokens(workspace) if tuned else brand.model.reply_tokens)
+        return _timed(lambda: list(at_once(engine, prompts, tuned, decoding)))[1] / len(prompts)
+
+    tuned_alone = reply_seconds(False, True) if adapter else 0.0
+    check = CHECK_REPLIES * tuned_alone + 8 * opening
+    last = sorted((workspace.built / "checks").glob("*/checks.json"), key=lambda file: file.stat().st_mtime)
+    if last:  # the checks of this workspace take as long as they did
+        check = sum(part.get("seconds", 0) for part in read_json(last[-1]).values() if isinstance(part, dict))
+    checks = _cost("check", check, 100_000) if adapter else StageCost(name="check")
+    count = len(workspace.questions)
+    if not count:
+        return [checks, StageCost(name="evaluate")]
+    voice = len(hold_out(workspace.examples, brand.training.seed)[1])
+    seconds = (count + voice) * reply_seconds(False, False) + count * tuned_alone
+    if retriever:
+        answered = _answered(workspace, retriever)
+        seconds += answered * reply_seconds(True, False) + count * search * SEARCHES
+        seconds += answered * reply_seconds(True, True) if adapter else 0.0
+    systems = (1 + bool(retriever)) * (1 + bool(adapter))
+    return [checks, _cost("evaluate", opening + seconds + SCORING * count, REPLY_BYTES * count * systems)]
 
 
-def _paces(engine: Engine, prompts: Sequence[list[Message]], own: float, tuned: bool, most: int) -> dict[str, float]:
-    """Seconds for each token read and each token said, and the mean tokens of a reply.
-
-    A first prompt for each slot ends after one token, so it is all reading; that of the others, `own` tokens each
-    beside what they share with the first, is taken off the time of their replies. There are two for each slot, since
-    the last replies of a round have the machine for themselves, and an evaluation has one such end, not many.
-    """
-    def ask(asked: Sequence[list[Message]], tokens: int) -> tuple[list[Generated], float]:
-        start = time.perf_counter()
-        made = list(at_once(engine, asked, tuned, Decoding(tokens)))
-        return made, time.perf_counter() - start
-
-    first, reading = ask(prompts[:SLOTS], 1)
-    read = reading / sum(reply.prompt_tokens for reply in first)
-    others = prompts[SLOTS:]
-    replies, seconds = ask(others or prompts, most)
-    said = sum(reply.tokens for reply in replies)
-    return {"read": read, "say": max(0.0, seconds - read * own * len(others)) / max(said, 1),
-            "reply": said / len(replies)}
+def _answered(workspace: Workspace, retriever: Retriever) -> float:
+    """How many of the questions a system that retrieves will answer, by what the index learned of itself."""
+    quality = retriever.answerability.quality
+    right = sum(question.answerable for question in workspace.questions)
+    return (right * (1 - quality.get("refused_answerable", 0.1))
+            + (len(workspace.questions) - right) * quality.get("answered_unanswerable", 0.1))
 
 
-def _own_tokens(workspace: Workspace, prompts: Sequence[list[Message]]) -> float:
-    """The mean tokens of a prompt that it doesn't share with the others: those are read once."""
-    from tokenizers import Tokenizer
-
-    base = prepare.prepared(workspace.brand.model.base, workspace.brand.model.precision)
-    tokenizer = Tokenizer.from_file(str(base.tokenizer))
-    ids = [prompt_ids(prompt, tokenizer, base.template, sys.maxsize) for prompt in prompts]
-    shared = len(commonprefix(ids)) if len(ids) > 1 else 0
-    return sum(map(len, ids)) / len(ids) - shared
-
-
-def _reply_tokens(workspace: Workspace) -> float:
+def _reply_tokens(workspace: Workspace) -> int:
     """The mean tokens of the examples' replies: what the adapter learns to say."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(prepare.prepared(workspace.brand.model.base, "f16").tokenizer))
-    most = workspace.brand.model.reply_tokens
-    counts = [min(most, len(tokenizer.encode(one.reply, add_special_tokens=False).ids) + 1)
-              for one in workspace.examples]
-    return sum(counts) / len(counts)
+    counts = [len(tokenizer.encode(example.reply, add_special_tokens=False).ids) + 1 for example in workspace.examples]
+    return min(workspace.brand.model.reply_tokens, round(sum(counts) / len(counts)))
 
 
 def main() -> None:
-    """Rehearse the workspace named first, and write the measurements to the file named second."""
+    """Rehearse the workspace named first, and write what it will cost to the file named second."""
     with tempfile.TemporaryDirectory() as place:
         try:
-            write_json(Path(sys.argv[2]), rehearse(Workspace(Path(sys.argv[1])), Path(place)))
+            cost = rehearse(Workspace(Path(sys.argv[1])), Path(place))
         except UserError as error:
             sys.exit(str(error))
+    Path(sys.argv[2]).write_text(cost.model_dump_json(), encoding="utf-8")
 
 
 if __name__ == "__main__":

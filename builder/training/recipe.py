@@ -52,7 +52,7 @@ def train(base: Base, rows: Sequence[Row], held_out: Sequence[Row], settings: Tr
     epoch = math.ceil(len(learnt) / settings.batch)
     trials = epoch * len(RATES) if settings.learning_rate == "auto" and judged else 0
     rows_end = trials + epoch * settings.epochs
-    whole = rows_end + math.ceil((len(pairs) - len(_apart(pairs))) / settings.batch) * settings.preference_epochs
+    whole = rows_end + math.ceil((len(pairs) - len(kept_apart(pairs))) / settings.batch) * settings.preference_epochs
     rate, tried = _rate(model, learnt, judged, settings, work, key, _within(tick, 0, whole), every)
     run = _run(settings, settings.epochs, rate)
     record = fit(model, learnt, judged, run, work / "rows", key, _within(tick, trials, whole), every=every)
@@ -115,7 +115,7 @@ def _within(tick: Tick, before: int, whole: int | None = None) -> Tick:
     return told
 
 
-def _apart(pairs: Sequence[Pair]) -> Sequence[Pair]:
+def kept_apart(pairs: Sequence[Pair]) -> Sequence[Pair]:
     """Every eighth pair, of 16 or more: it is never learnt, only measured."""
     return pairs[::8] if len(pairs) >= 16 else []
 
@@ -125,15 +125,15 @@ def _prefer(model: Any, pairs: Sequence[Pair], settings: Training, dtype: str, w
     """Learn the preferences but those kept apart, which are measured; None without any."""
     if not pairs:
         return None
-    apart = _apart(pairs)
-    learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not apart]
+    measured = kept_apart(pairs)
+    learnt = [pair for place, pair in enumerate(pairs) if place % 8 or not measured]
     computing = Computing(model, DTYPES[dtype], settings.frozen_layers)
-    before = _preferred(computing, apart or learnt)
+    before = _preferred(computing, measured or learnt)
     objective = Dpo(computing, pairs) if settings.preferences == "dpo" else orpo
     run = _run(settings, settings.preference_epochs, settings.preference_learning_rate)
-    record = fit(model, learnt, apart, run, work, key, tick, objective, every)
-    return record | {"objective": settings.preferences, "pairs": len(learnt), "held_out_pairs": len(apart),
-                     "prefers_better_before": before, "prefers_better": _preferred(computing, apart or learnt)}
+    record = fit(model, learnt, measured, run, work, key, tick, objective, every)
+    return record | {"objective": settings.preferences, "pairs": len(learnt), "held_out_pairs": len(measured),
+                     "prefers_better_before": before, "prefers_better": _preferred(computing, measured or learnt)}
 
 
 def _preferred(computing: Computing, pairs: Sequence[Pair]) -> float:

@@ -24,6 +24,7 @@ from ui.cli.evaluate import show_report
 if TYPE_CHECKING:
     from builder.pipeline.index_stage import IndexSummary
     from builder.pipeline.stages import Results
+    from builder.training.gpus import Range
 
 
 def audit(folder: Folder, as_json: Json = False,
@@ -66,27 +67,27 @@ def plan(folder: Folder,
     except BlockingIOError:  # the two would slow each other down, and both plans be wrong
         raise UserError(f"{folder}: another plan is running here; wait for it") from None
     if as_json:
-        print_json(forecast)
+        print_json(forecast.model_dump())
         return
-    rows = [[stage["name"], _minutes(stage["seconds"]), f"{_minutes(stage['low'])} to {_minutes(stage['high'])}",
-             f"{stage['memory_bytes'] / 1e9:.1f} GB", f"{stage['disk_bytes'] / 1e6:.0f} MB"]
-            for stage in [*forecast["stages"], forecast | {"name": "total"}]]
+    rows = [[stage.name, _minutes(stage.seconds), f"{_minutes(stage.low)} to {_minutes(stage.high)}",
+             f"{stage.memory_bytes / 1e9:.1f} GB", f"{stage.disk_bytes / 1e6:.0f} MB"]
+            for stage in [*forecast.stages, forecast]]
     table("The build on this machine", ["stage", "time", "range", "peak memory", "disk"], rows)
-    show(f"Cost: {_dollars(forecast['money'])}" if forecast["price_per_hour"] else
+    show(f"Cost: {_dollars(forecast.money)}" if forecast.price_per_hour else
          "Cost: free on this machine; use --price to count USD per hour")
-    if there := forecast["gpu"]:
-        fits = "fits" if there["fits"] else "does NOT fit"
-        show(f"The training alone on one {there['name']}: {_minutes(there['low'])} to {_minutes(there['high'])}, "
-             f"{there['memory_bytes'] / 1e9:.1f} GB ({fits}), {_dollars(there['money'])}, prices of {there['priced']}. "
-             f"{there['note']}")
+    if there := forecast.gpu:
+        fits = "fits" if there.fits else "does NOT fit"
+        show(f"The training alone on one {there.name}: {_minutes(there.low)} to {_minutes(there.high)}, "
+             f"{there.memory_bytes / 1e9:.1f} GB ({fits}), {_dollars(there.money)}, prices of {there.priced}. "
+             f"{there.note}")
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
-def _dollars(money: dict[str, float]) -> str:
-    return f"{money['low']:.2f} to {money['high']:.2f} USD" if money["high"] >= 0.01 else "less than 0.01 USD"
+def _dollars(money: "Range") -> str:
+    return f"{money.low:.2f} to {money.high:.2f} USD" if money.high >= 0.01 else "less than 0.01 USD"
 
 
 def build(folder: Folder, force: Annotated[bool, typer.Option(

@@ -85,13 +85,13 @@ def _plan(here: Workspace, rehearses: bool) -> None:
         fault(wrong)
     if not (known := last_plan(here)):
         return
-    at, made = known
-    counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in made["counts"].items() if count)
+    at, plan = known
+    counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in plan.counts.items() if count)
     st.caption(f"Planned on {at:%Y-%m-%d %H:%M} for {counts or 'documents only'}, if everything is built again:")
-    st.dataframe([{"stage": one["name"], "about": in_words(one["seconds"]),
-                   "between": f"{in_words(one['low'])} and {in_words(one['high'])}",
-                   "memory": f"{one['memory_bytes'] / 1e9:.1f} GB"} for one in [
-                       *made["stages"], made | {"name": "total"}]], hide_index=True, width="stretch")
+    st.dataframe([{"stage": stage.name, "about": in_words(stage.seconds),
+                   "between": f"{in_words(stage.low)} and {in_words(stage.high)}",
+                   "memory": f"{stage.memory_bytes / 1e9:.1f} GB"} for stage in [*plan.stages, plan]],
+                 hide_index=True, width="stretch")
 
 
 def _until(begun: Callable[[], bool]) -> None:

@@ -97,7 +97,6 @@ def test_evaluate_retrieval_alone(built):
     assert made["recall@3"]["value"] == 1.0 and made["right_by"] == {"offset": 1, "fact": 1, "source": 1}
 
 
-@pytest.mark.thorough
 def test_of_two_plans_at_once_the_second_is_told_to_wait(written):
     with held(written / ".twofold" / PLANNING):
         run = twofold("plan", written, "--json")

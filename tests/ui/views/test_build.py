@@ -148,7 +148,7 @@ def test_a_training_is_told_in_plain_words(page, workspace):
 
 
 PLAN = {"key": "0", "counts": {"examples": 12, "preferences": 0, "questions": 1}, "seconds": 150.0, "low": 120.0,
-        "high": 180.0, "memory_bytes": 2_100_000_000, "stages": [
+        "high": 180.0, "memory_bytes": 2_100_000_000, "price_per_hour": 0, "money": {"low": 0, "high": 0}, "stages": [
             {"name": "train", "seconds": 150.0, "low": 120.0, "high": 180.0, "memory_bytes": 2_100_000_000}]}
 
 
