@@ -102,13 +102,13 @@ def orderings(workspace: Workspace, watch: Watch) -> dict[str, Any]:
     return {"questions": report.questions, "orderings": made}
 
 
-def compared(rows: Mapping[str, Rows], one: Ordering) -> dict[str, Any] | None:
+def compared(rows: Mapping[str, Rows], ordering: Ordering) -> dict[str, Any] | None:
     """Left less right over the questions where both are scored; None where that can't be."""
     pairs = []
-    for left, right in zip(rows[one.left[0]], rows[one.right[0]], strict=True):
-        if one.left[1] in left.replies and one.right[1] in right.replies:
-            values = [row.replies[system].scores[one.score]
-                      for row, system in ((left, one.left[1]), (right, one.right[1]))]
+    for left, right in zip(rows[ordering.left[0]], rows[ordering.right[0]], strict=True):
+        if ordering.left[1] in left.replies and ordering.right[1] in right.replies:
+            values = [row.replies[system].scores[ordering.score]
+                      for row, system in ((left, ordering.left[1]), (right, ordering.right[1]))]
             if None not in values:
                 pairs.append((*values, left.group))
     found = difference([left for left, _, _ in pairs], [right for _, right, _ in pairs], [group for *_, group in pairs])

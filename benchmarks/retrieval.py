@@ -84,7 +84,7 @@ def found_rows(workspace: Workspace, name: str) -> list[Row]:
     stock = Stock(list(documents.values()), workspace.brand.retrieval.encoder)
     theirs = [[_holds(*stock.passages[number], place) for number in stock.find(question)]
               for question, place in places]
-    their_counts = [sum(_holds(*one, place) for one in stock.passages) or 1 for _, place in places]
+    their_counts = [sum(_holds(*passage, place) for passage in stock.passages) or 1 for _, place in places]
     (gain, recall), (their_gain, their_recall) = judged(ours, counts), judged(theirs, their_counts)
     return [row(f"nDCG@10 on {len(places)} questions of {name}", gain, their_gain),
             row(f"recall@3 on {len(places)} questions of {name}", recall, their_recall)]
@@ -154,7 +154,7 @@ def build_rows() -> list[Row]:
         index.build(documents, [], encodes, Path(place))
         seconds = time.perf_counter() - start
         passages = index.Index.open(Path(place), encodes).passages
-    tokens = sum(encodes.count(one.indexed) for one in passages)
+    tokens = sum(encodes.count(passage.indexed) for passage in passages)
     stock = Stock(documents, "all-MiniLM-L6-v2")
     return [row("seconds to index the same documents", seconds, stock.seconds, inverse=True),
             row("passages indexed a second", len(passages) / seconds, len(stock.passages) / stock.seconds),
@@ -213,7 +213,7 @@ def query_rows() -> list[Row]:
         large, small = Path(place) / "index", Path(place) / "shop"
         large.mkdir()
         real = encoder.prepared()
-        index.build(corpus(MANY), [], Noisy(real, [one.text[:500] for one in corpus(10_000)[:500]]), large)
+        index.build(corpus(MANY), [], Noisy(real, [document.text[:500] for document in corpus(10_000)[:500]]), large)
         new(small)
         index_stage.build_index(Workspace(small), silent)
         folder = Workspace(small).current().index
@@ -238,7 +238,7 @@ def _apart(side: str, folder: Path | None) -> Row:
 def _questions() -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         new(Path(place) / "shop")
-        asked = [one.question for one in Workspace(Path(place) / "shop").questions]
+        asked = [question.question for question in Workspace(Path(place) / "shop").questions]
     return (asked * (QUERIES // len(asked) + 1))[:QUERIES]
 
 

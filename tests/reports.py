@@ -24,5 +24,5 @@ def report(rows=(), systems=(), scores=None, differences=(), **parts):
     return Report.model_validate({
         "made": "2026-01-02T03:04:05+00:00", "questions": len(rows), "answerable": len(rows), "unanswerable": 0,
         "systems": named, "scores": {score: SCORE | title for score, title in (scores or {"facts": {}}).items()},
-        "differences": [DIFFERENCE | one for one in differences],
+        "differences": [DIFFERENCE | difference for difference in differences],
         "rows": [one if isinstance(one, Row) else row(**one) for one in rows]} | parts)

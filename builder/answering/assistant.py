@@ -92,7 +92,7 @@ class Assistant:
                 emit(self.brand.abstain)
             return Reply(question, system.name, self.brand.abstain, True, probability, finding.found, 0, 0,
                          time.perf_counter() - start, "abstained")
-        passages = [(one.passage.heading, one.passage.shown) for one in finding.found]
+        passages = [(hit.passage.heading, hit.passage.shown) for hit in finding.found]
         messages = render(self.brand, question, passages, [*shots, *history])
         before = time.perf_counter() - start
         decoding = Decoding(self.brand.model.reply_tokens, *(drawn or ()))

@@ -99,10 +99,10 @@ def _windows(found: Sequence[Found]) -> tuple[list[_Window], list[str]]:
     return windows, texts
 
 
-def _one_thought(text: str, one: Span, then: Span) -> bool:
+def _one_thought(text: str, span: Span, then: Span) -> bool:
     """Whether two sentences in a row belong together; rows and list items would lend each other their numbers."""
-    begins = text[slice(*one)]
-    if begins.startswith("|") or "\n\n" in text[one[1]:then[0]]:
+    begins = text[slice(*span)]
+    if begins.startswith("|") or "\n\n" in text[span[1]:then[0]]:
         return False
     return begins.endswith(":") or not MARKER.match(text, then[0])
 

@@ -93,8 +93,8 @@ def _until(text: str, stop: list[str] | None) -> str:
 def _facts_of(reply: Reply) -> dict[str, Any]:
     return {"model_name": f"twofold:{reply.system}", "abstained": reply.abstained, "answerable": reply.probability,
             "finish_reason": reply.finish,
-            "sources": [{"document": one.passage.document, "heading": one.passage.heading,
-                         "start": one.passage.start, "end": one.passage.end} for one in reply.found]}
+            "sources": [{"document": hit.passage.document, "heading": hit.passage.heading,
+                         "start": hit.passage.start, "end": hit.passage.end} for hit in reply.found]}
 
 
 def _usage(reply: Reply) -> Any:

@@ -136,8 +136,8 @@ def import_questions(workspace: Workspace, name: str, data: bytes) -> tuple[int,
         file.write_bytes(data)
         try:
             rows = questions_from(file) if ending != ".jsonl" or b'"input"' in data else [
-                asdict(one) | {"group": "" if one.group == f"line {one.line}" else one.group}
-                for one in read_questions(file)]
+                asdict(question) | {"group": "" if question.group == f"line {question.line}" else question.group}
+                for question in read_questions(file)]
         except UserError as error:
             raise UserError(str(error).replace(str(file), name)) from None
     return add(workspace, rows, name)
@@ -182,7 +182,7 @@ def _add_one(workspace: Workspace, row: dict[str, Any], place: str) -> None:
 
 def _training(workspace: Workspace) -> Callable[[str, Sequence[Sequence[str]]], str]:
     """Tells of a question and its facts why training sees it; "" where it doesn't."""
-    trained = [*(("example", one) for one in workspace.examples),
+    trained = [*(("example", example) for example in workspace.examples),
                *(("preference", choice.better) for choice in workspace.preferences)]
     seen = [(kind, one, set(content_words(one.question)), set(content_words(one.reply))) for kind, one in trained]
 

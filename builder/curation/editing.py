@@ -97,7 +97,7 @@ def save_examples(workspace: Workspace, seen: str, rows: Sequence[Example]) -> s
     with workspace.alone():
         path, data = _file(workspace)
         _same(path, seen, hash_bytes(path.name, data))
-        old = {one.line: one for one in parse_examples(data, str(path))}
+        old = {example.line: example for example in parse_examples(data, str(path))}
         judged = judging(Workspace(workspace.folder))
         for number, row in enumerate(rows, 1):
             if row != old.get(row.line):
@@ -118,18 +118,18 @@ def import_examples(workspace: Workspace, seen: str, name: str, data: bytes) -> 
     with workspace.alone():
         rows, now = open_examples(workspace)
         _same(_file(workspace)[0], seen, now)
-        known, left = {_said(one) for one in rows}, []
+        known, left = {_said(row) for row in rows}, []
         judged = judging(Workspace(workspace.folder))
         before = len(rows)
-        for one in offered:
-            place = f"{name}:{one.line}: “{one.question[:SHOWN]}”"
-            if _said(one) in known:
+        for example in offered:
+            place = f"{name}:{example.line}: “{example.question[:SHOWN]}”"
+            if _said(example) in known:
                 left.append(f"{place} is already there")
-            elif line := judged(one.question):
+            elif line := judged(example.question):
                 left.append(f"{place} is like the test question on line {line} of questions.jsonl")
             else:
-                known.add(_said(one))
-                rows.append(replace(one, line=0))
+                known.add(_said(example))
+                rows.append(replace(example, line=0))
         if len(rows) > before:
             _append(workspace, rows)
     return len(rows) - before, left
@@ -158,7 +158,7 @@ def append_preference(workspace: Workspace, question: str, chosen: str, rejected
         _check(replace(row, reply=worse), place, None)
         if worse == row.reply:
             raise UserError(f"{place}: both replies are the same; change one of them")
-        if any((_said(one.better), one.worse) == (_said(row), worse) for one in read_preferences(path)):
+        if (_said(row), worse) in [(_said(known.better), known.worse) for known in read_preferences(path)]:
             raise UserError(f"{place}: is already a preference; discard it")
         before = _bytes(path) if path.exists() else b""
         made = json.dumps({"messages": [{"role": "user", "content": row.question}], "chosen": row.reply,
@@ -222,14 +222,14 @@ def _check(row: Example, place: str, judge: int | None) -> None:
                         "questions.jsonl; test questions are never used for training, so change or delete the row")
 
 
-def _said(one: Example) -> tuple[Any, ...]:
-    return one.question, one.reply, one.history
+def _said(example: Example) -> tuple[Any, ...]:
+    return example.question, example.reply, example.history
 
 
 def _append(workspace: Workspace, rows: Sequence[Example]) -> None:
     """Write the examples with those of line 0 at the end, all others as they were."""
     path, data = _file(workspace)
-    old = {one.line: one for one in rows if one.line}
+    old = {row.line: row for row in rows if row.line}
     _write(workspace, _merged(data if path.suffix == ".jsonl" else b"", old, rows))
 
 

@@ -81,7 +81,7 @@ class Lack:
 
 def made_public(brand: Brand, index: Index | None) -> str:
     """What the brand itself says to everyone, and so is no private thing: its own texts and the indexed documents."""
-    return "\n".join([*brand.public, *((one.indexed for one in index.passages) if index else ())])
+    return "\n".join([*brand.public, *((passage.indexed for passage in index.passages) if index else ())])
 
 
 def private_in(texts: Sequence[str], own: str) -> list[str]:
@@ -119,7 +119,7 @@ def items(workspace: Workspace, kinds: Sequence[Kind] = ("up", "down", "choice")
         kept.row_factory = sqlite3.Row
         rows = kept.execute("select * from feedback order by at desc, rowid desc").fetchall()
     made = [Item(**row | {"others": json.loads(row["others"])}) for row in map(dict, rows)]
-    return [one for one in made if one.kind in kinds and state in (None, one.state)]
+    return [item for item in made if item.kind in kinds and state in (None, item.state)]
 
 
 def as_example(workspace: Workspace, item: Item, question: str, reply: str) -> None:
@@ -185,11 +185,11 @@ def lacks(workspace: Workspace, retriever: Retriever) -> list[Lack]:
 def _grouped(asked: Sequence[Item], encoder: Encoder) -> Iterator[tuple[list[Item], Item]]:
     """Items by meaning, each group with the one nearest to its mean."""
     if len(asked) < 2:
-        yield from (([one], one) for one in asked)
+        yield from (([item], item) for item in asked)
         return
     from sklearn.cluster import AgglomerativeClustering
 
-    vectors = encoder.encode([one.question for one in asked])
+    vectors = encoder.encode([item.question for item in asked])
     clusters = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=1 - ALIKE)
     labels = clusters.fit_predict(vectors)
     for label in range(clusters.n_clusters_):

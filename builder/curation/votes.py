@@ -45,24 +45,25 @@ def tally(items: Sequence[Item]) -> Tally:
 
     A choice for none of the replies is a win for nobody. The intervals are those of `builder.scoring.statistics`.
     """
-    choices = [one for one in items if one.kind == "choice"]
+    choices = [item for item in items if item.kind == "choice"]
     wins = {}
     for system in SYSTEMS:
-        shown = [one for one in choices if system.name in one.others]
-        if found := interval([float(one.system == system.name) for one in shown], [one.question for one in shown],
-                             share=True):
+        shown = [choice for choice in choices if system.name in choice.others]
+        if found := interval([float(choice.system == system.name) for choice in shown],
+                             [choice.question for choice in shown], share=True):
             wins[system.name] = found
-    return Tally(len(choices), sum(not one.system for one in choices), len({one.question for one in choices}), wins,
-                 (_half("Fine-tuning", choices, [one.name for one in SYSTEMS if one.tuned]),
-                  _half("Retrieval", choices, [one.name for one in SYSTEMS if one.retrieves])))
+    questions = {choice.question for choice in choices}
+    return Tally(len(choices), sum(not choice.system for choice in choices), len(questions), wins,
+                 (_half("Fine-tuning", choices, [system.name for system in SYSTEMS if system.tuned]),
+                  _half("Retrieval", choices, [system.name for system in SYSTEMS if system.retrieves])))
 
 
 def _half(name: str, choices: Sequence[Item], having: Sequence[str]) -> Half:
     """Only choices count in which replies with this half stood beside as many without it."""
-    even = [one for one in choices if 2 * len(set(one.others) & set(having)) == len(one.others)]
-    won = [float(one.system in having) for one in even]
-    lost = [float(bool(one.system) and one.system not in having) for one in even]
-    return Half(name, difference(won, lost, [one.question for one in even]))
+    even = [choice for choice in choices if 2 * len(set(choice.others) & set(having)) == len(choice.others)]
+    won = [float(choice.system in having) for choice in even]
+    lost = [float(bool(choice.system) and choice.system not in having) for choice in even]
+    return Half(name, difference(won, lost, [choice.question for choice in even]))
 
 
 def shuffled(systems: Sequence[System], seed: str) -> list[System]:

@@ -174,7 +174,7 @@ def _told_apart(rows: Sequence[Row], questions: Sequence[Question], unseen: Sequ
     """
     written = [(question.answer, question.group) for question in questions
                if question.answer and judge.keeps_rules(question.answer)]
-    own = written if len(written) >= FEWEST else [(one.reply, one.question) for one in unseen]
+    own = written if len(written) >= FEWEST else [(example.reply, example.question) for example in unseen]
     found = {}
     for system in rows[0].replies:
         replies = [(row.replies[system].text, row.group) for row in rows if not row.replies[system].abstained]
@@ -259,7 +259,7 @@ def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -
 
 def _contrasts(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -> Iterator[Difference]:
     """The differences without their correction, primary scores first."""
-    known = {one.name for one in (*SYSTEMS, *ARMS)}
+    known = {system.name for system in (*SYSTEMS, *ARMS)}
     others = [name for name in systems if name not in known]
     for score, title in SCORES.items():
         if title.better == "neither":

@@ -126,10 +126,10 @@ class Judge:
                 others: Sequence[Reply]) -> ScoredReply:
         abstained = self._abstained(reply)
         scores = self._scores(question, replace(reply, abstained=abstained), sources)
-        alike, always = consistency([self._is_right(question, one) for one in (reply, *others)]
+        alike, always = consistency([self._is_right(question, other) for other in (reply, *others)]
                                     if others and judged_by(question) in ("", KEYED) else [])
         scores |= {"agreement": alike, "pass_k": always}
-        hit = any(not right.isdisjoint((one.number, *one.also)) for one in reply.found)
+        hit = any(not right.isdisjoint((hit.number, *hit.also)) for hit in reply.found)
         return ScoredReply(
             text=reply.text, abstained=abstained, probability=reply.probability,
             found_right=hit if right and reply.probability is not None else None, finish=reply.finish,
@@ -172,7 +172,7 @@ class Judge:
         return {**scores, "voice": self.voice.score(reply.text), "grounded": held,
                 "repeats": form.repeats(reply.text, reply.finish), "words": form.words(reply.text),
                 "unwanted": unwanted(reply.text, brand.voice.banned, self._prompt, self.fixed, sources,
-                                     [one.passage.shown for one in reply.found]),
+                                     [hit.passage.shown for hit in reply.found]),
                 "copied": self.copies.score(reply.text), "grade": _grade(reply.text)}
 
     @cached_property

@@ -40,7 +40,7 @@ class ModelJudge:
         """A, B or T; "" for anything else. UserError where the endpoint can't be reached or refuses."""
         import httpx
 
-        rules = "; ".join((*brand.voice.do, *(f"never {one}" for one in brand.voice.dont)))
+        rules = "; ".join((*brand.voice.do, *(f"never {phrase}" for phrase in brand.voice.dont)))
         question, answer, first, second = (one.replace("<", "‹") for one in (question, answer, first, second))
         asked = ASKS.format(name=brand.name, persona=brand.persona, rules=rules, question=question, answer=answer,
                             first=first, second=second)  # no text can close its tag

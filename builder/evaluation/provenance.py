@@ -26,8 +26,8 @@ def provenance(workspace: Workspace) -> Provenance:
         settings={"model": brand.model.model_dump(), "retrieval": brand.retrieval.model_dump(),
                      "training": brand.training.model_dump()},
         sha256={"base": base.sha256, "adapter": _sha256(served) if served else None,
-                   "questions": hash_bytes(json.dumps([asdict(one) for one in workspace.questions])),
-                   "examples": hash_bytes(json.dumps([asdict(one) for one in workspace.examples])),
+                   "questions": hash_bytes(json.dumps([asdict(question) for question in workspace.questions])),
+                   "examples": hash_bytes(json.dumps([asdict(example) for example in workspace.examples])),
                    "index": state.index.name if state.index else None},
         packages={name: importlib.metadata.version(name) for name in (
             *PACKAGES, *(["openvino-genai"] if brand.model.engine == "openvino" else []))},

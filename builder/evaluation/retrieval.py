@@ -53,7 +53,7 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> Retr
             continue
         rules[rule] += 1
         finding = retriever.find(question.question, DEPTH)
-        hits = [not right.isdisjoint((one.number, *one.also)) for one in finding.found]
+        hits = [not right.isdisjoint((hit.number, *hit.also)) for hit in finding.found]
         rank = hits.index(True) + 1 if True in hits else None
         without = retriever.find(question.question, leave_out=right).probability if rule != "source" else None
         judged.append(_Judged(question, rank, finding.probability, without))
@@ -66,7 +66,7 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> Retr
                 came=[_place(found.passage) for found in finding.found[: retriever.count]]))
     if not judged:
         raise UserError("questions.jsonl: no answerable question names its passage; add source and offset, or facts")
-    groups = [one.question.group for one in judged]
+    groups = [row.question.group for row in judged]
     estimates = {}
     for name, values in scores.items():
         if around := interval(values, groups, share=True):
@@ -97,10 +97,10 @@ def _answerability(retriever: Retriever, judged: Sequence[_Judged], questions: S
     threshold = retriever.answerability.threshold
     lines = files("builder.evaluation").joinpath("elsewhere.txt").read_text(encoding="utf-8").splitlines()
     elsewhere = [retriever.find(line).probability for line in lines]
-    unanswerable = [retriever.find(one.question).probability for one in questions if not one.answerable]
-    here = [one.probability for one in judged]
-    near = [one for one in judged if one.without is not None]
-    found = [one.rank is not None and one.rank <= retriever.count for one in judged]
+    unanswerable = [retriever.find(question.question).probability for question in questions if not question.answerable]
+    here = [row.probability for row in judged]
+    near = [row for row in judged if row.without is not None]
+    found = [row.rank is not None and row.rank <= retriever.count for row in judged]
     all_ = sorted(zip([*here, *unanswerable], [*found, *[False] * len(unanswerable)], strict=True), reverse=True)
     reliability = [ReliabilityBin(predicted=float(np.mean([value for value, _ in part])),
                                   observed=float(np.mean([right for _, right in part])), n=len(part))
@@ -112,11 +112,11 @@ def _answerability(retriever: Retriever, judged: Sequence[_Judged], questions: S
                 for count in sorted({*range(step, len(all_) + 1, step), len(all_)})]
     return Answerability(
         threshold=threshold, elsewhere=_auroc(here, elsewhere), unanswerable=_auroc(here, unanswerable),
-        near_misses=_auroc([one.probability for one in near], [one.without or 0.0 for one in near]),
+        near_misses=_auroc([hit.probability for hit in near], [hit.without or 0.0 for hit in near]),
         wished_false_answers=retriever.answerability.wished,
         answered=float(np.mean([value >= threshold for value in here])),
         false_answers={"elsewhere": _share(elsewhere, threshold), "unanswerable": _share(unanswerable, threshold),
-                       "near_misses": _share([one.without or 0.0 for one in near], threshold)},
+                       "near_misses": _share([hit.without or 0.0 for hit in near], threshold)},
         reliability=reliability, coverage=coverage)
 
 
@@ -159,8 +159,8 @@ def broken_by(before: Index, after: Index, questions: Sequence[Question], most: 
         if not right or not question.answerable:
             continue
         said = [set(stems(before.passages[number].text)) for number in right]
-        hit = any(not right.isdisjoint((one.number, *one.also)) for one in before.search(question.question, most))
-        texts = [set(stems(one.passage.text)) for one in after.search(question.question, most)]
+        hit = any(not right.isdisjoint((hit.number, *hit.also)) for hit in before.search(question.question, most))
+        texts = [set(stems(hit.passage.text)) for hit in after.search(question.question, most)]
         hits = any(len(one & text) >= SAME * min(len(one), len(text)) for one in said for text in texts if one and text)
         lost += hit - hits
         if hit and not hits:

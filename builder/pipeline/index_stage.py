@@ -108,7 +108,7 @@ def waiting(workspace: Workspace) -> list[str]:
     folder = workspace.current().index
     settings = read_json(folder / "index.json") if folder else {"documents": {}, "failed": []}
     made = (folder / "index.json").stat().st_mtime if folder else 0.0
-    hashes = dict.fromkeys((one["document"] for one in settings["failed"]), "") | {
+    hashes = dict.fromkeys((setting["document"] for setting in settings["failed"]), "") | {
         name: one["sha256"] for name, one in settings["documents"].items()}
     found, there = [], set()
     for file in document_files(workspace.folder):
@@ -127,8 +127,8 @@ def unread(workspace: Workspace) -> list[tuple[Failure, str]]:
     failed = read_json(folder / "index.json")["failed"] if folder else []
     files = {printable(name): name for file in document_files(workspace.folder)
              if (name := file.relative_to(workspace.folder).as_posix())}
-    return [(Failure(**one), files.get(one["document"], "")) for one in failed
-            if one["document"] in files or not one["document"].startswith("documents/")]
+    return [(Failure(**failure), files.get(failure["document"], "")) for failure in failed
+            if failure["document"] in files or not failure["document"].startswith("documents/")]
 
 
 def add_documents(workspace: Workspace, files: Iterable[tuple[str, bytes]],
@@ -152,8 +152,8 @@ def _learned(opened: index.Index, earlier: index.Index | None, workspace: Worksp
     wished = workspace.brand.retrieval.false_answers
     folder = workspace.current().index
     if earlier and folder and earlier.settings["encoder"] == opened.settings["encoder"]:
-        before = {one.indexed for one in earlier.passages}
-        now = {one.indexed for one in opened.passages}
+        before = {passage.indexed for passage in earlier.passages}
+        now = {passage.indexed for passage in opened.passages}
         kept = answerable.Answerability.open(folder)
         changed = kept.changed + len(before ^ now) / max(len(before | now), 1)
         if changed < REFIT and (kept.wished, kept.asked, kept.reranker) == (wished, len(asked), opened.reranker):

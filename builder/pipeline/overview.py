@@ -41,13 +41,13 @@ class Overview:
 
 def workspaces(home: Path) -> list[Path]:
     """The folders in `home` that are workspaces, by name."""
-    return sorted(one for one in home.iterdir() if (one / "brand.yaml").is_file() and not one.name.startswith("."))
+    return sorted(path for path in home.iterdir() if (path / "brand.yaml").is_file() and not path.name.startswith("."))
 
 
 def overview(folder: Path) -> Overview:
     """A workspace at a glance; a file of it that can't be read is told in `why`. UserError where it is no workspace."""
     here = Workspace(folder)
-    documents = sum(1 for one in (folder / "documents").rglob("*") if one.suffix.lower() in (*FORMATS, ".urls"))
+    documents = sum(1 for path in (folder / "documents").rglob("*") if path.suffix.lower() in (*FORMATS, ".urls"))
     state, live, progress = here.current(), live_name(here), read_progress(here)
     try:
         name, examples, questions = here.brand.name, len(here.examples), len(here.questions)

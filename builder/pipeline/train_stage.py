@@ -62,7 +62,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, prompt_text(brand),
                      str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
                      *([brand.model.precision] if brand.training.method in WHOLE else []),
-                     json.dumps([[asdict(one) for one in examples], [asdict(one) for one in workspace.preferences]]))
+                     json.dumps([[asdict(row) for row in rows] for rows in (examples, workspace.preferences)]))
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
@@ -75,7 +75,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
         write_served(folder, base, brand.training.method, brand.model.precision)
         write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
                                              "index": passages.name if passages else None,
-                                             "held_out_lines": [one.line for one in rows.held_out_examples]})
+                                             "held_out_lines": [example.line for example in rows.held_out_examples]})
 
     made = not place.exists()
     folder = make_folder(place, fill)

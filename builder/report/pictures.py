@@ -240,5 +240,5 @@ def _reliability(bins: Sequence[ReliabilityBin]) -> Picture:
 def _coverage(curve: Sequence[CoveragePoint]) -> Picture:
     axes = Picture("What do you gain by answering fewer questions?", "share of questions answered",
                    "of those, passage found", "The most probable first; further right, more questions are answered",
-                   "; ".join(f"{one.covered:.0%} answered, {one.right:.0%} of them right" for one in curve))
-    return replace(axes, curve=" ".join(f"{axes.x(one.covered)},{axes.y(one.right)}" for one in curve))
+                   "; ".join(f"{point.covered:.0%} answered, {point.right:.0%} of them right" for point in curve))
+    return replace(axes, curve=" ".join(f"{axes.x(point.covered)},{axes.y(point.right)}" for point in curve))

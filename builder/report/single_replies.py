@@ -61,7 +61,7 @@ def singles(report: Report) -> list[Single]:
 def meeting(some: Sequence[Single], wanted: Wanted) -> list[Single]:
     """Those that meet what is asked, in the order given."""
     words = wanted.words.casefold().split()
-    return [one for one in some if _meets(one, wanted) and _holds(one, words)]
+    return [row for row in some if _meets(row, wanted) and _holds(row, words)]
 
 
 def counts(replies: Sequence[Single]) -> list[tuple[str, str, int]]:
@@ -72,19 +72,19 @@ def counts(replies: Sequence[Single]) -> list[tuple[str, str, int]]:
     return [(cause, system, found[cause, system]) for cause in causes for system in systems]
 
 
-def _meets(one: Single, wanted: Wanted) -> bool:
-    value = one.score(wanted.score) if wanted.score else None
-    among = ((one.system, wanted.systems), (one.cause, wanted.causes), (one.row.group, wanted.groups))
+def _meets(single: Single, wanted: Wanted) -> bool:
+    value = single.score(wanted.score) if wanted.score else None
+    among = ((single.system, wanted.systems), (single.cause, wanted.causes), (single.row.group, wanted.groups))
     return (all(not some or value in some for value, some in among)
-            and wanted.answerable in (None, one.row.answerable)
+            and wanted.answerable in (None, single.row.answerable)
             and (not wanted.score or (value is not None and wanted.low <= value <= wanted.high))
-            and (not wanted.disagree or _disagree(one.row)))
+            and (not wanted.disagree or _disagree(single.row)))
 
 
 def _disagree(row: Row) -> bool:
     return len({reply.scores.get("facts") for reply in row.replies.values()}) > 1
 
 
-def _holds(one: Single, words: Sequence[str]) -> bool:
-    text = "\n".join((one.row.question, one.row.answer, one.reply.text)).casefold()
+def _holds(single: Single, words: Sequence[str]) -> bool:
+    text = "\n".join((single.row.question, single.row.answer, single.reply.text)).casefold()
     return all(word in text for word in words)

@@ -76,8 +76,8 @@ def _rows(brand: Brand, example: Example, retriever: Retriever | None, fixed: Se
         found = _among(example, right, retriever, chance) if crowded else [right]
         rows.append(_row(brand, example, found, "grounded"))
     if _times(settings.abstaining, chance):
-        others = [one for one in retriever.index.search(example.question, retriever.count + 1)
-                  if one.number != right.number][: retriever.count]
+        others = [hit for hit in retriever.index.search(example.question, retriever.count + 1)
+                  if hit.number != right.number][: retriever.count]
         rows.append(Row(_messages(brand, example, others), brand.abstain, "abstaining"))
     return rows
 
@@ -98,7 +98,7 @@ def preferred(brand: Brand, choices: Sequence[Choice], retriever: Retriever | No
 def _among(example: Example, right: Found, retriever: Retriever, chance: random.Random) -> list[Found]:
     """What search finds for the question, best first, the right passage in it, at a random place if it wasn't."""
     found = retriever.index.search(example.question, retriever.count)
-    if all(one.number != right.number for one in found):
+    if all(hit.number != right.number for hit in found):
         found = found[: retriever.count - 1]
         found.insert(chance.randint(0, len(found)), right)
     return found
@@ -111,7 +111,7 @@ def _times(rate: float, chance: random.Random) -> int:
 
 def _messages(brand: Brand, example: Example, found: Sequence[Found]) -> list[Message]:
     history = [{"role": role, "content": content} for role, content in example.history]
-    passages = [(one.passage.heading, one.passage.shown) for one in found]
+    passages = [(hit.passage.heading, hit.passage.shown) for hit in found]
     return render(brand, example.question, passages, history)
 
 

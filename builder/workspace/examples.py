@@ -80,13 +80,13 @@ def parse_examples(data: bytes, name: str) -> list[Example]:
     return [_example(row, f"{name}:{line}", line) for line, row in rows]
 
 
-def as_line(one: Example, old: str = "") -> str:
+def as_line(example: Example, old: str = "") -> str:
     """An example as a line of examples.jsonl; the system message and further keys of the `old` line stay."""
     row = json.loads(old) if old.strip() else {}
     pair = next((keys for keys in PAIRS if set(keys) <= set(row)), ())
     known = {"messages", "conversations"} if {"messages", "conversations"} & set(row) else {*pair, "input"}
     turns = [turn for turn in (_turns(row, "") if row else []) if turn[0] == "system"]
-    turns += [*one.history, ("user", one.question), ("assistant", one.reply)]
+    turns += [*example.history, ("user", example.question), ("assistant", example.reply)]
     messages = [{"role": role, "content": content} for role, content in turns]
     return json.dumps({"messages": messages} | {key: row[key] for key in row if key not in known},
                       ensure_ascii=False) + "\n"

@@ -25,7 +25,7 @@ Watch = Callable[[str], Tick]
 
 def templates() -> list[str]:
     """The names of the workspaces to start from."""
-    return sorted(one.name for one in TEMPLATES.iterdir() if (one / "brand.yaml").is_file())
+    return sorted(path.name for path in TEMPLATES.iterdir() if (path / "brand.yaml").is_file())
 
 
 def new(folder: Path, template: str = "support") -> None:

@@ -137,7 +137,7 @@ def _files(root: Path) -> Iterator[Path]:
         here = Path(folder)
         nested = here != root and (here / "brand.yaml").is_file()
         deep = len(here.relative_to(root).parts) >= DEEPEST
-        folders[:] = [] if nested or deep else sorted(one for one in folders if not one.startswith("."))
+        folders[:] = [] if nested or deep else sorted(folder for folder in folders if not folder.startswith("."))
         found += [] if nested else [here / name for name in names if not name.startswith(".")]
     for file in sorted(found):
         try:

@@ -116,7 +116,7 @@ def _concealed(part: Any) -> str:
         return "invisible text"
     colours = [c_uint() for _ in range(4)]
     if raw.FPDFPageObj_GetFillColor(part, *map(byref, colours)):
-        red, green, blue, alpha = (one.value for one in colours)
+        red, green, blue, alpha = (colour.value for colour in colours)
         if min(red, green, blue) >= 250:
             return "white text"
         if alpha <= 5:

@@ -129,9 +129,9 @@ def _touching(flat: Lines, upright: Lines) -> Iterator[tuple[Lines, Lines]]:
         return
     while lines:
         group, lines = [lines[0]], lines[1:]
-        for one in group:  # it grows while it is gone through
-            meeting = [other for other in lines if other[0] != one[0] and one[2] - NEAR <= other[1] <= one[3] + NEAR
-                       and other[2] - NEAR <= one[1] <= other[3] + NEAR]
+        for line in group:  # it grows while it is gone through
+            meeting = [other for other in lines if other[0] != line[0] and line[2] - NEAR <= other[1] <= line[3] + NEAR
+                       and other[2] - NEAR <= line[1] <= other[3] + NEAR]
             group += meeting
             lines = [other for other in lines if other not in meeting]
         yield _lines(group, True), _lines(group, False)
@@ -190,7 +190,7 @@ def parts_of(words: Any, grids: list[Grid], box: tuple[float, ...]) -> Page:
     return [*(part if isinstance(part, Grid) else joined(part) for part in parts), joined("".join(outside))]
 
 
-def alike(one: Grid, other: Grid) -> bool:
+def alike(grid: Grid, other: Grid) -> bool:
     """Whether the columns of two tables have the same edges."""
-    return len(one.across) == len(other.across) and all(
-        abs(first - second) <= NEAR for first, second in zip(one.across, other.across, strict=True))
+    return len(grid.across) == len(other.across) and all(
+        abs(first - second) <= NEAR for first, second in zip(grid.across, other.across, strict=True))

@@ -103,19 +103,19 @@ def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
     Nearness by the whole and by tokens, the best one's lead, shared words, and a cross-encoder's score.
     """
     looked = found[:LOOK]
-    both = sorted((one.cosine + one.tokens for one in looked), reverse=True)
+    both = sorted((look.cosine + look.tokens for look in looked), reverse=True)
     rest = both[1:1 + RIVALS] or [0.0]
-    return np.array([max(one.cosine for one in looked), max(one.tokens for one in looked),
-                     both[0] - sum(rest) / len(rest), max(_covered(question, one, rarity) for one in looked),
-                     max(one.cross for one in looked)])
+    return np.array([max(look.cosine for look in looked), max(look.tokens for look in looked),
+                     both[0] - sum(rest) / len(rest), max(_covered(question, look, rarity) for look in looked),
+                     max(look.cross for look in looked)])
 
 
-def _covered(question: str, one: Found, rarity: Rarity) -> float:
+def _covered(question: str, found: Found, rarity: Rarity) -> float:
     """The share of the question's content words, weighted by their rarity, that stand in the passage."""
     asked = {stem: rarity(stem) for stem in stems(question)}
     if not asked:
         return 0.0
-    held = set(stems(one.passage.indexed))
+    held = set(stems(found.passage.indexed))
     return sum(weight for stem, weight in asked.items() if stem in held) / sum(asked.values())
 
 

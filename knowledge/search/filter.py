@@ -29,7 +29,7 @@ class Filter:
 def kinds(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """What a filter can name, given the settings of each document, in words."""
     folders = {path.rsplit("/", 1)[0].removeprefix("documents").strip("/") for path in documents if "://" not in path}
-    told = {"folders": folders, "languages": {one["language"] for one in documents.values()},
-            "tags": {tag for one in documents.values() for tag in one["tags"]},
-            "days": {one["date"] for one in documents.values()}}
+    told = {"folders": folders, "languages": {document["language"] for document in documents.values()},
+            "tags": {tag for document in documents.values() for tag in document["tags"]},
+            "days": {document["date"] for document in documents.values()}}
     return "; ".join(f"{name} {', '.join(sorted(values - {''})[:20]) or 'none'}" for name, values in told.items())

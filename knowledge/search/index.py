@@ -78,7 +78,7 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     if not passages:
         raise UserError("documents/: holds no text that can be indexed; add documents, then run the command again")
     owners = [*range(len(passages)), *(number for number, one in enumerate(passages) if one.question)]
-    texts = [one.indexed for one in passages]
+    texts = [passage.indexed for passage in passages]
     texts += [passages[number].question for number in owners[len(passages):]]
     known = earlier.known(texts) if earlier else [None] * len(texts)
     rows, tokens = _encoded(texts, known, encoder, earlier, tick)
@@ -151,7 +151,7 @@ class Index:
         self.passages, self.words, self.encoder, self.settings = tuple(passages), words, encoder, settings
         self._vectors, self._owners, self._tokens = vectors, owners, tokens
         places = {path: place for place, path in enumerate(settings["documents"])}
-        self._documents = np.array([places[one.document] for one in self.passages], dtype=np.int64)
+        self._documents = np.array([places[passage.document] for passage in self.passages], dtype=np.int64)
 
     @classmethod
     def open(cls, folder: Path, encoder: Encoder, store: Any = None, reranker: Reranker | None = None) -> "Index":
@@ -221,7 +221,7 @@ class Index:
         ranked = self._fused(question, self._allowed(leave_out, where))
         if self._reranker is not None and ranked:
             first = ranked[:RERANKED]
-            scores = self._reranker.scores(question, [one.passage.indexed for one in first])
+            scores = self._reranker.scores(question, [hit.passage.indexed for hit in first])
             read = [replace(one, cross=float(score)) for one, score in zip(first, scores, strict=True)]
             ranked = [*sorted(read, key=lambda one: -one.cross), *ranked[RERANKED:]]
         return self._folded(ranked, count)
@@ -272,13 +272,13 @@ class Index:
         """The first `count` that say something new, each with those that say the same."""
         kept: dict[int, list[int]] = {}
         new: list[Found] = []
-        for one in ranked:
-            twin = next((other for other in kept if self.words.alike(other, one.number) >= SAME), None)
+        for hit in ranked:
+            twin = next((other for other in kept if self.words.alike(other, hit.number) >= SAME), None)
             if twin is not None:
-                kept[twin].append(one.number)
+                kept[twin].append(hit.number)
             elif len(kept) < count:
-                kept[one.number] = []
-                new.append(one)
+                kept[hit.number] = []
+                new.append(hit)
             else:
                 break
         return [replace(one, also=tuple(kept[one.number])) for one in new]

@@ -37,10 +37,10 @@ class PassageRetriever(BaseRetriever):
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun,
                                 k: int | None = None, **_: Any) -> list[Document]:
         finding = self.retriever.find(query, k or self.k)
-        return [Document(page_content=one.passage.shown, metadata={
-            "source": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
-            "end": one.passage.end, "page": one.passage.page, "score": one.score, "answerable": finding.probability})
-                for one in finding.found]
+        return [Document(page_content=hit.passage.shown, metadata={
+            "source": hit.passage.document, "heading": hit.passage.heading, "start": hit.passage.start,
+            "end": hit.passage.end, "page": hit.passage.page, "score": hit.score, "answerable": finding.probability})
+                for hit in finding.found]
 
 
 class EncoderEmbeddings(Embeddings):
@@ -128,7 +128,7 @@ class PassageVectorStore(VectorStore):
                                                 lambda_mult: float = 0.5, **kwargs: Any) -> list[Document]:
         """The same for a vector."""
         found = self._search(embedding, fetch_k, **kwargs)
-        chosen = maximal_marginal_relevance(np.array(embedding), [one[2].tolist() for one in found], lambda_mult, k)
+        chosen = maximal_marginal_relevance(np.array(embedding), [hit[2].tolist() for hit in found], lambda_mult, k)
         return [found[number][0] for number in chosen]
 
     def save(self, folder: Path | str) -> None:
@@ -137,8 +137,8 @@ class PassageVectorStore(VectorStore):
         if Path(folder).exists():
             raise UserError(f"{folder}: is there already; give a new folder")
         try:
-            lines = [json.dumps(one.model_dump(include={"id", "page_content", "metadata"}), allow_nan=False) + "\n"
-                     for one in documents]
+            lines = [json.dumps(document.model_dump(include={"id", "page_content", "metadata"}), allow_nan=False) + "\n"
+                     for document in documents]
         except (TypeError, ValueError) as error:
             raise UserError(f"metadata that JSON can't hold ({error}); give text, numbers, lists or dicts") from None
 
@@ -179,7 +179,7 @@ class PassageVectorStore(VectorStore):
         if not documents:
             return []
         fits = filter if callable(filter) else lambda one: (filter or {}).items() <= one.metadata.items()
-        allowed = np.array([bool(fits(_copy(one, one.id))) for one in documents]) if filter else None
+        allowed = np.array([bool(fits(_copy(document, document.id))) for document in documents]) if filter else None
         numbers, cosines = vectors.search(unit([embedding])[0], k, allowed)
         return [(_copy(documents[number], documents[number].id), float(cosine), row)
                 for number, cosine, row in zip(numbers, cosines, vectors.rows(numbers), strict=True)]

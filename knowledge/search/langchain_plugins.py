@@ -80,7 +80,7 @@ class StoreSearch:
         wide = min(len(self), 4 * count * -(-len(self) // len(every)))
         found = self._store.similarity_search_by_vector(query.tolist(), k=wide)
         # a store that outlives us may still hold rows of a longer index
-        numbers = np.intersect1d([int(one.metadata["number"]) for one in found], every).astype(np.int64)
+        numbers = np.intersect1d([int(document.metadata["number"]) for document in found], every).astype(np.int64)
         numbers, cosines = compare(self._rows, numbers if len(numbers) >= count else every, query)
         return numbers[:count], cosines[:count]
 

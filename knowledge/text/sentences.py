@@ -33,7 +33,7 @@ def sentences(text: str, span: Span | None = None) -> list[Span]:
             spans.append(trimmed(text, (start, mark.end())))
             start = mark.end()
     spans.append(trimmed(text, (start, end)))
-    return [one for one in spans if one[0] < one[1]]
+    return [span for span in spans if span[0] < span[1]]
 
 
 def _line_ends(text: str, start: int, mark: re.Match[str], end: int) -> bool:

@@ -128,26 +128,27 @@ def compare(folder: Folder, question: str, as_json: Json = False) -> None:
 
 def reply_json(reply: "Reply") -> dict[str, Any]:
     """A reply as `ask --json` prints it."""
-    sources = [{"document": one.passage.document, "heading": one.passage.heading, "start": one.passage.start,
-                "end": one.passage.end, "page": one.passage.page, "score": one.score, "text": one.passage.shown}
-               for one in reply.found]
+    sources = [{"document": hit.passage.document, "heading": hit.passage.heading, "start": hit.passage.start,
+                "end": hit.passage.end, "page": hit.passage.page, "score": hit.score, "text": hit.passage.shown}
+               for hit in reply.found]
     return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
             "answerable": reply.probability, "sources": sources,
-            "citations": [_cited(reply, one) for one in reply.citations], "seconds": reply.seconds,
+            "citations": [_cited(reply, citation) for citation in reply.citations], "seconds": reply.seconds,
             "tokens": reply.tokens, "finish": reply.finish}
 
 
-def _cited(reply: "Reply", one: "Citation") -> dict[str, Any]:
+def _cited(reply: "Reply", citation: "Citation") -> dict[str, Any]:
     """One sentence and its support; the span's offsets are the document's."""
-    made: dict[str, Any] = {"sentence": reply.text[one.start:one.end], "start": one.start, "end": one.end,
-                            "states_something": one.needs, "supported": one.found is not None, "support": one.support}
-    if one.found is None:
+    made: dict[str, Any] = {
+        "sentence": reply.text[citation.start:citation.end], "start": citation.start, "end": citation.end,
+        "states_something": citation.needs, "supported": citation.found is not None, "support": citation.support}
+    if citation.found is None:
         return made
-    passage = reply.found[one.found].passage
-    return made | {"source": one.found + 1, "document": passage.document, "heading": passage.heading,
-                   "page": passage.page, "span_start": passage.start + one.passage_start,
-                   "span_end": passage.start + one.passage_end,
-                   "span": passage.text[one.passage_start:one.passage_end]}
+    passage = reply.found[citation.found].passage
+    return made | {"source": citation.found + 1, "document": passage.document, "heading": passage.heading,
+                   "page": passage.page, "span_start": passage.start + citation.passage_start,
+                   "span_end": passage.start + citation.passage_end,
+                   "span": passage.text[citation.passage_start:citation.passage_end]}
 
 
 @app.command()

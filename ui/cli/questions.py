@@ -32,7 +32,7 @@ def questions(folder: Folder,
         return
     drafts = draft(workspace, count, base_replies(workspace, workspace.brand) if reword else None)
     if as_json:
-        print_json({"drafts": [asdict(one) for one in drafts]})
+        print_json({"drafts": [asdict(draft) for draft in drafts]})
         return
     accepted = 0
     for number, one in enumerate(drafts, 1):
@@ -86,13 +86,13 @@ def feedback(folder: Folder, as_json: Json = False) -> None:
     say(f"{len(waiting)} to decide about, on the app's Feedback page")
 
 
-def _said(one: "Item") -> list[str]:
+def _said(item: "Item") -> list[str]:
     """A question with what was said to it, each named for what it is; later lines of a reply are set in deeper."""
-    who = one.system or "the assistant"
-    named = [(f"{who}, chosen without seeing its name" if one.kind == "choice" else f"{who} replied", one.reply),
-             ("a person's better reply", one.better)]
-    lines = [f"{one.kind}: {one.question}", *(f"  {name}: {text}" for name, text in named if text)]
-    if one.kind == "choice" and not one.reply:
+    who = item.system or "the assistant"
+    named = [(f"{who}, chosen without seeing its name" if item.kind == "choice" else f"{who} replied", item.reply),
+             ("a person's better reply", item.better)]
+    lines = [f"{item.kind}: {item.question}", *(f"  {name}: {text}" for name, text in named if text)]
+    if item.kind == "choice" and not item.reply:
         lines.append("  no reply was chosen")
     return ["\n    ".join(line.splitlines()) for line in lines]
 
@@ -116,20 +116,20 @@ def _taken(workspace: Workspace, source: Path, as_json: bool) -> None:
     say(f"{_counted(added, 'test question')} added to {workspace.folder / 'questions.jsonl'}")
 
 
-def _show(number: int, total: int, one: "Draft") -> None:
+def _show(number: int, total: int, draft: "Draft") -> None:
     from ui.cli.terminal import show
 
-    show(f"{number} of {total}  {one.question}")
-    show(f"   fact    {' | '.join(one.facts[0])}")
-    show(f"   source  {one.source}, {one.group}: {one.answer}")
-    for said in one.paraphrases:
+    show(f"{number} of {total}  {draft.question}")
+    show(f"   fact    {' | '.join(draft.facts[0])}")
+    show(f"   source  {draft.source}, {draft.group}: {draft.answer}")
+    for said in draft.paraphrases:
         show(f"   or      {said}")
 
 
-def _edited(one: "Draft") -> "Draft":
+def _edited(draft: "Draft") -> "Draft":
     """The draft with what a person writes in place of question and fact; an empty line keeps it."""
     question = _ask("question (Enter keeps it)")
-    return one.edited(question, _ask("fact, alternative spellings separated by | (Enter keeps it)"))
+    return draft.edited(question, _ask("fact, alternative spellings separated by | (Enter keeps it)"))
 
 
 def _ask(what: str) -> str:

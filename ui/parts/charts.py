@@ -160,11 +160,11 @@ def boxed(points: Sequence[dict[str, Any]], selection: Mapping[str, Any]) -> set
     """The keys of the replies that were chosen in `replies_chart`; None where nothing was."""
     clicked, box = selection.get("points"), selection.get("box")
     if clicked:
-        return {one["key"] for one in clicked}
+        return {point["key"] for point in clicked}
     if not box:
         return None
     (left, right), (low, high) = sorted(box["x"]), sorted(box["y"])
-    return {one["key"] for one in points if left <= one["x"] <= right and low <= one["y"] <= high}
+    return {point["key"] for point in points if left <= point["x"] <= right and low <= point["y"] <= high}
 
 
 def reliability_chart(bins: list[ReliabilityBin]) -> Chart:
@@ -189,7 +189,7 @@ def coverage_chart(curve: list[CoveragePoint]) -> Chart:
     tips = [alt.Tooltip("covered:Q", format=".0%", title="answered"),
             alt.Tooltip("right:Q", format=".0%", title="found"),
             alt.Tooltip("probability:Q", format=".2f", title="from probability")]
-    points = alt.Data(values=[one.model_dump() for one in curve])
+    points = alt.Data(values=[point.model_dump() for point in curve])
     return alt.layer(alt.Chart(points).mark_line(point=True).encode(x=across, y=up, tooltip=tips))
 
 

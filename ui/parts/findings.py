@@ -33,7 +33,7 @@ def audited(here: Workspace) -> list[Concern]:
     if st.session_state.get("audited") != files:
         return []
     hidden = refused(here)
-    return [one for one in _concerns(str(here.folder), files) if one.key not in hidden]
+    return [concern for concern in _concerns(str(here.folder), files) if concern.key not in hidden]
 
 
 def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int],
@@ -49,17 +49,17 @@ def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, in
         return
     if not found:
         st.caption(":material/check: No open findings.")
-    for one in found[:CARDS]:
-        with _card(one, places):
-            if one.action and one.example:
-                st.button(MENDS[one.action], icon=":material/check:", key=f"accept {one.key}", on_click=accept,
-                          args=(one,), help="Takes effect when you save.")
-            st.button("Ignore", icon=":material/close:", key=f"refuse {one.key}", on_click=refuse,
-                      args=(here, one.key), help="Hides this finding until the row changes.")
+    for hit in found[:CARDS]:
+        with _card(hit, places):
+            if hit.action and hit.example:
+                st.button(MENDS[hit.action], icon=":material/check:", key=f"accept {hit.key}", on_click=accept,
+                          args=(hit,), help="Takes effect when you save.")
+            st.button("Ignore", icon=":material/close:", key=f"refuse {hit.key}", on_click=refuse,
+                      args=(here, hit.key), help="Hides this finding until the row changes.")
     if len(found) > CARDS:
         st.caption(f"and {len(found) - CARDS} more findings")
     hidden = refused(here)
-    _hidden(here, [one for one in _concerns(str(here.folder), files) if one.key in hidden], places)
+    _hidden(here, [concern for concern in _concerns(str(here.folder), files) if concern.key in hidden], places)
 
 
 def _ask(here: Workspace, files: str) -> None:
@@ -79,10 +79,10 @@ def _ask(here: Workspace, files: str) -> None:
 def _hidden(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int]) -> None:
     """The findings that were refused, and the way back."""
     if found and st.toggle(f"Show ignored findings ({len(found)})", key="refused"):
-        for one in found[:CARDS]:
-            with _card(one, places):
-                st.button("Show again", icon=":material/undo:", key=f"again {one.key}", on_click=take_back,
-                          args=(here, one.key))
+        for hit in found[:CARDS]:
+            with _card(hit, places):
+                st.button("Show again", icon=":material/undo:", key=f"again {hit.key}", on_click=take_back,
+                          args=(here, hit.key))
 
 
 @st.cache_data(max_entries=8, show_spinner="Checking the examples, questions and documents…")
@@ -91,25 +91,25 @@ def _concerns(folder: str, files: str) -> list[Concern]:
     command = [sys.executable, "-m", "ui.cli", "audit", "--json", "--", folder]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     try:
-        found = [Finding(**one) for one in json.loads(run.stdout)["findings"]]
+        found = [Finding(**load) for load in json.loads(run.stdout)["findings"]]
     except ValueError:
         lines = run.stderr.strip().splitlines() or ["the check failed; run `twofold audit` to see why"]
         raise UserError(lines[-1].removeprefix("twofold: ")) from None
     made: dict[str, Concern] = {}
-    for one in concerns(Workspace(Path(folder)), found):  # of two with one key, the more serious
-        made.setdefault(one.key, one)
+    for concern in concerns(Workspace(Path(folder)), found):  # of two with one key, the more serious
+        made.setdefault(concern.key, concern)
     return list(made.values())
 
 
-def _card(one: Concern, places: Mapping[Example, int]) -> st.delta_generator.DeltaGenerator:
+def _card(concern: Concern, places: Mapping[Example, int]) -> st.delta_generator.DeltaGenerator:
     """One finding; where its buttons go."""
-    finding = one.finding
+    finding = concern.finding
     colour, icon = SEVERITIES[finding.severity]
     place, message = finding.place, finding.message
-    if one.example and one.example in places:
+    if concern.example and concern.example in places:
         message = _by_row(message, places)
-        other = f" · {finding.place}" if finding.line != one.example.line else ""  # a leak is a question's, too
-        place = f"row {places[one.example]}: {one.example.question[:SHOWN]}{other}"
+        other = f" · {finding.place}" if finding.line != concern.example.line else ""  # a leak is a question's, too
+        place = f"row {places[concern.example]}: {concern.example.question[:SHOWN]}{other}"
     box = st.container(border=True)
     with box.container(horizontal=True):
         st.badge(plain(finding.kind), icon=icon, color=colour)

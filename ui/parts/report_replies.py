@@ -53,7 +53,7 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
                                     placeholder="all")
         causes = second.multiselect("Problem", EVERY_CAUSE, key="causes", bind="query-params",
                                     placeholder="any")
-        groups = third.multiselect("Topics", list(dict.fromkeys(one.row.group for one in every)), key="groups",
+        groups = third.multiselect("Topics", list(dict.fromkeys(reply.row.group for reply in every)), key="groups",
                                    bind="query-params", placeholder="all")
         words = first.text_input("Words in question or reply", key="words", bind="query-params", max_chars=200)
         score = second.selectbox("Score", ["", *report.scores], key="by", bind="query-params",
@@ -69,7 +69,7 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
 
 def _range(report: Report, every: Sequence[Single], score: str) -> tuple[float, float]:
     """From where to where a score may lie."""
-    values = [value for one in every if (value := one.score(score)) is not None]
+    values = [value for reply in every if (value := reply.score(score)) is not None]
     share = report.scores[score].unit == "share"
     low, high = (0.0, 1.0) if share else (min(values, default=0.0), max(values, default=0.0))
     if low == high:
@@ -100,7 +100,7 @@ def _by_cause(some: list[Single], turn: int) -> list[Single]:
         for cause, meaning in CAUSES.items():
             st.text(f"{cause}: {meaning}", width="stretch")
     cells = {(cell["cause"], cell["system"]) for cell in (state.selection if state else {}).get("cells", ())}
-    return [one for one in some if not cells or (one.cause, one.system) in cells]
+    return [reply for reply in some if not cells or (reply.cause, reply.system) in cells]
 
 
 def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
@@ -110,30 +110,30 @@ def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
     axes = st.pills("Axes", list(AXES), default=next(iter(AXES)), required=True, key="axes", bind="query-params",
                     label_visibility="collapsed")
     across, up = AXES[axes]
-    points = scattered([(one.key, one.system, one.row.question, _value(one, across), _value(one, up))
-                        for one in some[:DRAWN]])
+    points = scattered([(reply.key, reply.system, reply.row.question, _value(reply, across), _value(reply, up))
+                        for reply in some[:DRAWN]])
     chart = replies_chart(points, across, up, list(report.systems))
     state: Any = st.altair_chart(chart, key=f"points {axes} {turn}", on_select="rerun",
                                  alt=f"{len(points)} replies as points: {axes}")
     chosen = boxed(points, state.selection if state else {})
-    return [one for one in some if chosen is None or one.key in chosen]
+    return [reply for reply in some if chosen is None or reply.key in chosen]
 
 
-def _value(one: Single, axis: str) -> float | None:
-    return one.reply.probability if axis == "probability" else one.score(axis)
+def _value(single: Single, axis: str) -> float | None:
+    return single.reply.probability if axis == "probability" else single.score(axis)
 
 
 def _opened(report: Report, some: list[Single]) -> Single | None:
     """The replies as a table, and the one that was chosen in it or by keyboard; one alone is open already."""
     scores = dict.fromkeys(("facts", "tone", st.session_state.get("by") or "facts"))
     columns = [name for name in scores if name in report.scores]
-    rows = [{"question": one.row.question, "system": one.system, "problem": one.cause,
-             **{report.scores[name].title: _cell(one.score(name), report.scores[name].unit)
-                for name in columns}, "reply": one.reply.text} for one in some]
+    rows = [{"question": reply.row.question, "system": reply.system, "problem": reply.cause,
+             **{report.scores[name].title: _cell(reply.score(name), report.scores[name].unit)
+                for name in columns}, "reply": reply.reply.text} for reply in some]
     formats = {report.scores[name].title: "%d%%" for name in columns if report.scores[name].unit == "share"}
-    labels = {one.key: f"{one.row.line} · {one.system} · {one.row.question}" for one in some}
+    labels = {reply.key: f"{reply.row.line} · {reply.system} · {reply.row.question}" for reply in some}
     key = chosen_row(rows, labels, "reply", formats)
-    return next((one for one in some if one.key == key), some[0] if len(some) == 1 else None)
+    return next((reply for reply in some if reply.key == key), some[0] if len(some) == 1 else None)
 
 
 def chosen_row(rows: list[dict[str, Any]], labels: dict[str, str], name: str, formats: dict[str, str]) -> str | None:
@@ -169,24 +169,24 @@ def _cell(value: float | None, unit: str) -> float | None:
     return value if value is None or unit != "share" else percent(value)
 
 
-def _single(report: Report, one: Single) -> None:
+def _single(report: Report, single: Single) -> None:
     """One reply with its question, scores, their evidence and its sources; the other systems' replies beside it."""
     left, right = st.columns(2, gap="medium")
     with left:
-        question(one.row)
+        question(single.row)
         with st.container(border=True):
-            card(one.system, one.reply, report.arms)
-            _sources(one.reply.sources)
+            card(single.system, single.reply, report.arms)
+            _sources(single.reply.sources)
     with right.container(border=True, gap="xsmall"):
         st.markdown("**Scores and reasons**")
         for name, score in report.scores.items():
-            if (value := one.score(name)) is not None:
+            if (value := single.score(name)) is not None:
                 st.text(" · ".join(filter(None, (f"{score.title} {written(value, score.unit)}",
-                                                 one.reply.evidence.get(name)))), width="stretch")
-        unscored = [score.title for name, score in report.scores.items() if one.score(name) is None]
+                                                 single.reply.evidence.get(name)))), width="stretch")
+        unscored = [score.title for name, score in report.scores.items() if single.score(name) is None]
         if unscored:
             st.caption(plain(f"Not scored: {', '.join(unscored)}"))
-    others = [(name, reply) for name, reply in one.row.replies.items() if name != one.system]
+    others = [(name, reply) for name, reply in single.row.replies.items() if name != single.system]
     with st.expander(f"Replies of {len(others)} other systems", icon=":material/compare_arrows:"):
         for first in range(0, len(others), BESIDE):
             for column, (name, reply) in zip(st.columns(min(BESIDE, len(others))), others[first:first + BESIDE],

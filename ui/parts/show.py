@@ -77,7 +77,7 @@ def sources(found: Sequence[Found]) -> None:
 
 def citations(reply: Reply) -> None:
     """Each sentence that states something, with the passage that supports it, opened at the words that do."""
-    stated = [one for one in reply.citations if one.needs]
+    stated = [citation for citation in reply.citations if citation.needs]
     loose = sum(one.found is None for one in stated)
     if not stated or reply.abstained:
         return

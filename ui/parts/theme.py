@@ -51,7 +51,7 @@ def look(colours: Mapping[str, str], ground: str) -> dict[str, str]:
     page, ink = _page(colours, ground), _ink(ground)
     panel = _mix(page, ink, SHADE[ground])
     given = [*_given(colours, "text", "background"), TEXTS[ground]]
-    text = _readable(next(one for one in given if contrast(one, page) >= READABLE), (page, panel), ink, FADED)
+    text = _readable(next(colour for colour in given if contrast(colour, page) >= READABLE), (page, panel), ink, FADED)
     chosen = accent(colours, ground)
     options = {"backgroundColor": page, "secondaryBackgroundColor": panel, "textColor": text, "primaryColor": chosen,
                "linkColor": chosen, "codeBackgroundColor": panel, "codeTextColor": text,
@@ -84,8 +84,8 @@ def accent(colours: Mapping[str, str], ground: str) -> str:
     page, ink = _page(colours, ground), _ink(ground)
     panel = _mix(page, ink, SHADE[ground])
     start = next(_given(colours, "accent", "primary"), ACCENTS[ground])
-    return next(one for one in _towards(start, ink)
-                if _holds(one, (page, panel, _mix(page, one, TINTED))))
+    return next(toward for toward in _towards(start, ink)
+                if _holds(toward, (page, panel, _mix(page, toward, TINTED))))
 
 
 def contrast(one: str, other: str) -> float:
@@ -122,7 +122,7 @@ def _given(colours: Mapping[str, str], *names: str) -> Iterator[str]:
 
 def _readable(colour: str, grounds: Sequence[str], ink: str, kept: float = 1) -> str:
     """The colour nearest to this one, on its way to `ink`, that can be read on all grounds, even faded."""
-    return next((one for one in _towards(colour, ink) if _holds(one, grounds, kept)), ink)
+    return next((toward for toward in _towards(colour, ink) if _holds(toward, grounds, kept)), ink)
 
 
 def _towards(colour: str, ink: str) -> Iterator[str]:

@@ -129,7 +129,7 @@ def _looked_up(kept: Mapping[str, Reply]) -> None:
     shown: dict[tuple[int, ...], list[Reply]] = {}
     for reply in kept.values():
         if reply.found:
-            shown.setdefault(tuple(one.number for one in reply.found), []).append(reply)
+            shown.setdefault(tuple(hit.number for hit in reply.found), []).append(reply)
     for replies in shown.values():
         st.header("Passages found", anchor=False)
         st.caption(f"Found for {' and '.join(reply.system for reply in replies)}, best first.")

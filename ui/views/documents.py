@@ -143,7 +143,7 @@ def _unindexed(here: Workspace) -> None:
 
 def _listed(retriever: Retriever) -> None:
     """Each document with its passages."""
-    settings, counts = retriever.index.settings, Counter(one.document for one in retriever.index.passages)
+    settings, counts = retriever.index.settings, Counter(passage.document for passage in retriever.index.passages)
     st.header("Documents in use", anchor=False)
     st.caption(f"{counted(len(settings['documents']), 'document')} in "
                f"{counted(len(retriever.index.passages), 'passage')}.")
@@ -181,7 +181,7 @@ def _passages(here: Workspace, retriever: Retriever) -> None:
         return
     if chosen in {file.relative_to(here.folder).as_posix() for file in document_files(here.folder)}:
         _taking_out(here, chosen, "read", "It stays in use until you index again.")
-    held = [one for one in retriever.index.passages if one.document == chosen]
+    held = [passage for passage in retriever.index.passages if passage.document == chosen]
     for number, one in enumerate(held[:SHOWN], 1):
         with st.container(border=True):
             page_of = f", page {one.page}" if one.page else ""

@@ -128,7 +128,8 @@ def _table(found: Sequence[Concern]) -> None:
     st.data_editor(pd.DataFrame(cells, columns=COLUMNS),  # which an empty table keeps its columns in
                    key=_table_key(), num_rows="dynamic", hide_index=True, width="stretch", height=520,
                    row_height=TALL, disabled=["row", "before", "findings"], column_order=[
-                       name for name in COLUMNS if name not in ("before", "findings") or any(one[name] for one in cells)
+                       name for name in COLUMNS
+                       if name not in ("before", "findings") or any(cell[name] for cell in cells)
                    ], column_config={
                        "row": st.column_config.NumberColumn("Row", width=50),
                        "question": st.column_config.TextColumn("Question", width="medium", max_chars=20_000),
@@ -234,12 +235,12 @@ def _import(here: Workspace) -> None:
         held.rows_imported = None, [], str(error)
 
 
-def _accept(one: Concern) -> None:
+def _accept(concern: Concern) -> None:
     """Do to the row what `twofold audit --fix` would; it counts once it is saved."""
     _fold()
     held = st.session_state
-    held.rows = [one.mended if row == one.example else row for row in held.rows
-                 if row != one.example or one.mended is not None]
+    held.rows = [concern.mended if row == concern.example else row for row in held.rows
+                 if row != concern.example or concern.mended is not None]
 
 
 page()

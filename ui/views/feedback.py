@@ -160,7 +160,7 @@ def _lack(here: Workspace, lack: Lack) -> None:
         st.text(lack.question, width="stretch")
         st.caption(f"{times}, last on {plain(lack.items[0].at[:10])} · confidence that the documents answer it: "
                    f"{Confidence.of(lack.probability)}")
-        others = {one.question for one in lack.items} - {lack.question}
+        others = {item.question for item in lack.items} - {lack.question}
         if others:
             with st.expander(counted(len(others), "other wording"), type="compact"):
                 for question in sorted(others):
@@ -177,7 +177,7 @@ def _lack(here: Workspace, lack: Lack) -> None:
 
 
 def _unanswerable(here: Workspace, lack: Lack) -> None:
-    middle = next(one for one in lack.items if one.question == lack.question)
+    middle = next(item for item in lack.items if item.question == lack.question)
     as_question(here, middle, lack.question, "", answerable=False)
     _dismiss(here, lack, but=middle)
 

@@ -26,7 +26,7 @@ def page() -> None:
     st.session_state.setdefault("questions_told", {})
     st.session_state.setdefault("questions_turn", Lock())  # a second click runs while the first one still does
     st.title("Test questions")
-    unanswerable = sum(not one.answerable for one in here.questions)
+    unanswerable = sum(not question.answerable for question in here.questions)
     st.caption(f"{len(here.questions)} test questions, {unanswerable} of them that the documents don't answer. "
                f"With {FEW_QUESTIONS} questions you can detect differences of {visible(FEW_QUESTIONS):.0%} or more. "
                f"Include at least {FEW_UNANSWERABLE} questions that the documents don't answer.")

@@ -21,14 +21,14 @@ def audit(workspace: Workspace) -> list[Finding]:
                   contradictions.check(material), voice.check(material), token_limits.check(material),
                   coverage.check(material, near.examples if near else None)):
         findings += found
-    return sorted(findings, key=lambda one: one.rank)
+    return sorted(findings, key=lambda finding: finding.rank)
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """What `twofold audit --json` prints."""
-    return {"findings": [asdict(one) for one in findings]}
+    return {"findings": [asdict(finding) for finding in findings]}
 
 
 def fixed_as_json(files: Sequence[Path], changes: Sequence[Change]) -> dict[str, Any]:
     """What `--fix` adds to it: the copies written, and what was left out or changed, and why."""
-    return {"fixed": {"files": [str(file) for file in files], "changes": [asdict(one) for one in changes]}}
+    return {"fixed": {"files": [str(file) for file in files], "changes": [asdict(change) for change in changes]}}

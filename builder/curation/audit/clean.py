@@ -50,38 +50,41 @@ def _examples(material: Material, findings: Sequence[Finding]) -> dict[int, Chan
     """What happens to which line of the examples; one reason each, the most serious."""
     changes: dict[int, Change] = {}
     replies = {example.line: example.reply for example in material.examples}
-    for one in sorted(findings, key=lambda one: one.rank):
-        line = line_of(one, material.file)
+    for finding in sorted(findings, key=lambda finding: finding.rank):
+        line = line_of(finding, material.file)
         if line is None or line in changes:
             continue
-        why = f"leak: {QUESTIONS}:{one.line} tests the same" if one.kind == "leak" else f"{one.kind}: {one.message}"
-        if action := remedy(one, replies[line], material.own):
+        why = f"{finding.kind}: " + (
+            f"{QUESTIONS}:{finding.line} tests the same" if finding.kind == "leak" else finding.message)
+        if action := remedy(finding, replies[line], material.own):
             changes[line] = Change(material.file, line, action, why)
     for line in [line for line, change in changes.items() if change.action == "changed"]:
-        if any(one.line == line and one.kind in LEFT_OUT and one.file == material.file for one in findings):
+        here = [finding for finding in findings if (finding.line, finding.file) == (line, material.file)]
+        if any(finding.kind in LEFT_OUT for finding in here):
             del changes[line]
     return dict(sorted(changes.items()))
 
 
-def line_of(one: Finding, file: str) -> int | None:
+def line_of(finding: Finding, file: str) -> int | None:
     """The line of the examples' file that a finding would have mended; None where it concerns none."""
-    if one.kind == "leak":
-        return one.other
-    return one.line if one.file == file else None
+    if finding.kind == "leak":
+        return finding.other
+    return finding.line if finding.file == file else None
 
 
-def remedy(one: Finding, reply: str, own: str) -> str:
+def remedy(finding: Finding, reply: str, own: str) -> str:
     """What mends the example that a finding concerns: left out, changed (`masked`), or "" where only a person can."""
-    if one.kind in LEFT_OUT:
+    if finding.kind in LEFT_OUT:
         return "left out"
-    if one.kind == "personal data":
+    if finding.kind == "personal data":
         return "left out" if private(reply, own) else "changed"
     return ""
 
 
 def _questions(findings: Sequence[Finding]) -> dict[int, Change]:
-    return {one.line: Change(QUESTIONS, one.line, "left out", f"{one.kind}: {one.message}") for one in findings
-            if one.file == QUESTIONS and one.line and one.kind == "duplicate question"}
+    return {finding.line: Change(QUESTIONS, finding.line, "left out", f"{finding.kind}: {finding.message}")
+            for finding in findings
+            if finding.file == QUESTIONS and finding.line and finding.kind == "duplicate question"}
 
 
 def _example_lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:
@@ -89,9 +92,9 @@ def _example_lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix != ".csv":
         yield from _lines(material, path)
         return
-    for one in material.examples:
-        messages = [{"role": "user", "content": one.question}, {"role": "assistant", "content": one.reply}]
-        yield one.line, json.dumps({"messages": messages}, ensure_ascii=False) + "\n"
+    for example in material.examples:
+        messages = [{"role": "user", "content": example.question}, {"role": "assistant", "content": example.reply}]
+        yield example.line, json.dumps({"messages": messages}, ensure_ascii=False) + "\n"
 
 
 def _lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:

@@ -50,8 +50,8 @@ def check(material: Material) -> Iterator[Finding]:
         return
     stated = [Sentence(document.text[start:end], document.path) for document in material.documents
               for start, end in sentences(document.text)]
-    stated = [one for one in stated if one.said]
-    known = set(quantities(material.own)) | {quantity for one in stated for quantity in one.said}
+    stated = [amount for amount in stated if amount.said]
+    known = set(quantities(material.own)) | {quantity for amount in stated for quantity in amount.said}
     held = frozenset(stems(material.own))
     for number, example in enumerate(material.examples):
         asked = "\n".join([example.question, *(content for _, content in example.history)])
@@ -81,8 +81,8 @@ def _public(reply: str) -> str:
 def _memorised(material: Material, number: int, reply: str, asked: str) -> Iterator[Finding]:
     """Facts that a document holds, in a reply that rests on no passage: learnt by heart, they outlive a correction."""
     given = f"{asked}\n{material.brand.name}\n{material.brand.persona}\n{material.brand.abstain}"
-    facts = [one for one in claims(reply) if not places(one, given)
-             and any(letter.isdigit() or letter in "@/" for letter in one)]
+    facts = [claim for claim in claims(reply) if not places(claim, given)
+             and any(letter.isdigit() or letter in "@/" for letter in claim)]
     if facts:
         yield Finding("fact learnt by heart", material.file, material.examples[number].line, "note",
                       f"{_listed(facts)} {'is' if len(facts) == 1 else 'are'} in the documents, but no passage "
@@ -144,13 +144,13 @@ def _contradicted(reply: str, asked: str, stated: Sequence[Sentence]) -> tuple[s
     return None
 
 
-def _nearness(one: Sentence, other: Sentence, about: frozenset[str]) -> float:
+def _nearness(sentence: Sentence, other: Sentence, about: frozenset[str]) -> float:
     """How much of either sentence the other holds; the question lends its words to the reply's."""
     shares = [0.0]
-    if len(one.words) >= FEWEST_WORDS:
-        shares.append(len(one.words & other.words) / len(one.words))
-    if len(other.words) >= FEWEST_WORDS and one.words & other.words:
-        shares.append(len(other.words & (one.words | about)) / len(other.words))
+    if len(sentence.words) >= FEWEST_WORDS:
+        shares.append(len(sentence.words & other.words) / len(sentence.words))
+    if len(other.words) >= FEWEST_WORDS and sentence.words & other.words:
+        shares.append(len(other.words & (sentence.words | about)) / len(other.words))
     return max(shares)
 
 
@@ -161,7 +161,7 @@ def _among(material: Material) -> Iterator[Finding]:
     for number, example in enumerate(examples):
         same.setdefault(plain(example.question), []).append(number)
     pairs = [(places_[0], later) for places_ in same.values() for later in places_[1:]]
-    pairs += [(left, right) for left, right, _ in overlaps([one.question for one in examples], ALIKE)]
+    pairs += [(left, right) for left, right, _ in overlaps([example.question for example in examples], ALIKE)]
     for left, right in pairs:
         one, other = (set(quantities(material.replies[number])) for number in (left, right))
         units = {unit for unit, _ in one} & {unit for unit, _ in other}

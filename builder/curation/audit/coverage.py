@@ -68,7 +68,7 @@ def _missing(material: Material) -> Iterator[Finding]:
 
 def _questions(material: Material) -> Iterator[Finding]:
     questions = material.questions
-    silent = [one for one in questions if not one.answerable]
+    silent = [question for question in questions if not question.answerable]
     if len(questions) < FEW_QUESTIONS:
         yield Finding("few questions", QUESTIONS, None, "warning" if questions else "note",
                       f"{len(questions)} test questions detect only large differences"
@@ -84,7 +84,7 @@ def _questions(material: Material) -> Iterator[Finding]:
                       f"with only {len(silent)}, the share that it rightly refuses is known to ±"
                       f"{1.96 * math.sqrt(0.25 / len(silent)):.2f}",
                       f"write at least {FEW_UNANSWERABLE}", PROOF)
-    sources = Counter(one.source for one in questions if one.source)
+    sources = Counter(question.source for question in questions if question.source)
     if len(material.documents) > 2 and sources.total() >= ENOUGH_TO_TELL:
         (source, count), = sources.most_common(1)
         if count > MOST * sources.total():

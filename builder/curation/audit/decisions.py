@@ -32,15 +32,16 @@ def concerns(workspace: Workspace, findings: Sequence[Finding]) -> list[Concern]
     """The findings of an audit of the workspace as it is now, in their order."""
     material = Material(workspace)
     lines = {example.line: example for example in material.examples}
-    return [_concern(one, lines.get(line_of(one, material.file) or 0), material) for one in findings]
+    return [_concern(finding, lines.get(line_of(finding, material.file) or 0), material) for finding in findings]
 
 
-def _concern(one: Finding, example: Example | None, material: Material) -> Concern:
-    action = remedy(one, example.reply, material.own) if example else ""
+def _concern(finding: Finding, example: Example | None, material: Material) -> Concern:
+    action = remedy(finding, example.reply, material.own) if example else ""
     mended = _masked(example, material.own) if example and action == "changed" else None
     said = (example.question, example.reply) if example else ()
     # Without its digits, for lines move and distances shift when other rows change.
-    return Concern(one, example, action, mended, hash_bytes(one.kind, one.file, re.sub(r"\d+", "", one.message), *said))
+    message = re.sub(r"\d+", "", finding.message)
+    return Concern(finding, example, action, mended, hash_bytes(finding.kind, finding.file, message, *said))
 
 
 def _masked(example: Example, own: str) -> Example:
@@ -52,9 +53,9 @@ def _masked(example: Example, own: str) -> Example:
 def state(workspace: Workspace) -> str:
     """A hash of all that an audit looks at; of documents their names, sizes and times."""
     files = [workspace.folder / name for name in ("brand.yaml", "examples.jsonl", "examples.csv", "questions.jsonl")]
-    documents = sorted(one for one in (workspace.folder / "documents").rglob("*") if one.is_file())
-    return hash_bytes(*(part for one in files if one.is_file() for part in (one.name, one.read_bytes())), *(
-        f"{one} {one.stat().st_size} {one.stat().st_mtime_ns}" for one in documents))
+    documents = sorted(path for path in (workspace.folder / "documents").rglob("*") if path.is_file())
+    return hash_bytes(*(part for file in files if file.is_file() for part in (file.name, file.read_bytes())), *(
+        f"{document} {document.stat().st_size} {document.stat().st_mtime_ns}" for document in documents))
 
 
 def refused(workspace: Workspace) -> set[str]:

@@ -66,7 +66,7 @@ def nearness(material: Material) -> tuple[Near | None, list[Finding]]:
     """
     import numpy as np
 
-    texts = [one.question for one in material.examples] + [text for _, text in wordings(material.questions)]
+    texts = [example.question for example in material.examples] + [text for _, text in wordings(material.questions)]
     if len(texts) < 2:
         return None, []
     from builder.answering.opening import open_encoder
@@ -164,7 +164,7 @@ def _same_words(material: Material, exactly: bool) -> Iterator[tuple[int, int]]:
 
     Where each has a word that the other lacks, as in risks from food and risks from animals, they ask different things.
     """
-    words = [frozenset(stems(one.question)) for one in material.examples]
+    words = [frozenset(stems(example.question)) for example in material.examples]
     first = {said: number for number, said in reversed(list(enumerate(words))) if said}
     exact = {plain(one.question): number for number, one in reversed(list(enumerate(material.examples)))}
     for number, wording in wordings(material.questions):
@@ -179,7 +179,7 @@ def _same_words(material: Material, exactly: bool) -> Iterator[tuple[int, int]]:
 
 def _same_answer(material: Material) -> Iterator[tuple[int, int]]:
     """Questions whose reference answer is an example's reply, nearly word for word."""
-    answers = [without(one.answer, material.fixed) for one in material.questions]
+    answers = [without(question.answer, material.fixed) for question in material.questions]
     first = len(material.replies)
     for left, right, _ in overlaps([*material.replies, *answers], ALIKE):
         if left < first <= right:
@@ -188,7 +188,7 @@ def _same_answer(material: Material) -> Iterator[tuple[int, int]]:
 
 def _meant(material: Material, near: Near) -> Iterator[tuple[int, int, float]]:
     """(question, example, cosine) of paraphrases and of kindred ones with the same answer, the nearest first."""
-    answers = [without(one.answer, material.fixed) for one in material.questions]
+    answers = [without(question.answer, material.fixed) for question in material.questions]
     found = sorted(_touching(material, near).items(), key=lambda one: -one[1])
     stated = {pair for pair, _ in found if _states(material.questions[pair[0]], material.replies[pair[1]])}
     judged = [pair for pair, cosine in found if KINDRED <= cosine < TWINS and answers[pair[0]] and pair not in stated]
@@ -235,7 +235,7 @@ def _questions(material: Material, vectors: Vectors | None) -> Iterator[Finding]
         seen.setdefault(key, question)
     if vectors is None:
         return
-    starts = np.cumsum([0, *(1 + len(one.paraphrases) for one in questions)])[:-1]
+    starts = np.cumsum([0, *(1 + len(question.paraphrases) for question in questions)])[:-1]
     for one, other, cosine in _pairs(questions, vectors[starts]):
         yield Finding("kindred questions", QUESTIONS, questions[other].line, "note",
                       f"is similar to line {questions[one].line} (cosine {cosine:.2f}) but is in another "

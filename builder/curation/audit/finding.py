@@ -71,7 +71,7 @@ class Material:
     @cached_property
     def whole(self) -> str:
         """All documents' titles and texts."""
-        return "\n\n".join(f"{one.title}\n{one.text}" for one in self.documents)
+        return "\n\n".join(f"{document.title}\n{document.text}" for document in self.documents)
 
     @cached_property
     def own(self) -> str:
@@ -82,7 +82,7 @@ class Material:
     def passages(self) -> list[Passage]:
         """The documents cut about as the index will cut them."""
         most = self.brand.retrieval.passage_tokens
-        return [passage for one in self.documents for passage in split(one, about_tokens, most)]
+        return [passage for document in self.documents for passage in split(document, about_tokens, most)]
 
     @cached_property
     def rests(self) -> list[bool]:
@@ -94,7 +94,7 @@ class Material:
 
         if not self.passages or not any(map(stems, self.replies)):
             return [False] * len(self.examples)
-        replies, passages = bags(self.replies, [one.indexed for one in self.passages])
+        replies, passages = bags(self.replies, [passage.indexed for passage in self.passages])
         best = [np.asarray((replies[start:start + 500] @ passages.T).max(1).todense()).ravel()
                 for start in range(0, replies.shape[0], 500)]
         words = np.asarray(replies.sum(1)).ravel()
@@ -113,6 +113,6 @@ def bags(left: Sequence[str], right: Sequence[str]) -> tuple[Any, Any]:
 def by_kind(findings: Sequence[Finding]) -> list[list[Finding]]:
     """Findings of one kind, cost and severity together, in their order."""
     kinds: dict[tuple[str, str, str], list[Finding]] = {}
-    for one in findings:
-        kinds.setdefault((one.cost, one.severity, one.kind), []).append(one)
+    for finding in findings:
+        kinds.setdefault((finding.cost, finding.severity, finding.kind), []).append(finding)
     return list(kinds.values())

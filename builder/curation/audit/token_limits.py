@@ -77,9 +77,9 @@ def _row(material: Material, number: int, prompt: int, reply: int, reads: int) -
 def _room(material: Material, base: Base, tokenizer: Any) -> Iterator[Finding]:
     """Whether the longest passages, the longest question and a whole reply go into model.context together."""
     model = material.brand.model
-    longest = sorted(material.passages, key=lambda one: len(one.indexed))[-material.brand.retrieval.found:]
+    longest = sorted(material.passages, key=lambda passage: len(passage.indexed))[-material.brand.retrieval.found:]
     question = max((example.question for example in material.examples), key=len)
-    messages = render(material.brand, question, [(one.heading, one.shown) for one in longest])
+    messages = render(material.brand, question, [(passage.heading, passage.shown) for passage in longest])
     prompt = tokenizer.encode(to_prompt(messages, base.template), add_special_tokens=False).ids
     needed = len(prompt) + model.reply_tokens
     if longest and needed > model.context:

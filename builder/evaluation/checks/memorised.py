@@ -72,7 +72,7 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
     probes = list(_probes(assistant, examples, before or index, current))
     tuned = _replies(assistant, probes, True, tick)
     told = [(probe, reply, _held(probe.facts, reply)) for probe, reply in zip(probes, tuned, strict=True)]
-    told = [one for one in told if one[2]]
+    told = [reply for reply in told if reply[2]]
     untuned = _replies(assistant, [probe for probe, *_ in told], False, tick)
     stated: dict[tuple[str, str, str], StatedFact] = {}
     for (probe, reply, held), other in zip(told, untuned, strict=True):

@@ -170,7 +170,7 @@ def _trained_prompts(base: Base, prompts: Sequence[Sequence[Message]]) -> list[t
     """The prompts as training encodes them."""
     rows = [Row(list(messages), "", "parity") for messages in prompts]
     encoded = encode(rows, Tokenizer.from_file(str(base.tokenizer)), base.template, 0, sys.maxsize)
-    return [one.ids[:one.start] for one in encoded]
+    return [row.ids[:row.start] for row in encoded]
 
 
 def _unlike_prompt(trained: Sequence[tuple[int, ...]], traces: Sequence[Traced], arm: _Arm) -> str:

@@ -54,7 +54,7 @@ def answered(path: Path, questions: Sequence[Question]) -> dict[str, dict[str, s
 
     UserError where a system has no reply to one of them, since all are judged on the same questions.
     """
-    ours = {one.name for one in (*SYSTEMS, *ARMS)}
+    ours = {system.name for system in (*SYSTEMS, *ARMS)}
     found = {}
     for name, replies in replies_from(path).items():
         by_question = {asked.strip(): said for asked, said in replies.items()}

@@ -80,10 +80,10 @@ def test_many_threads_open_one_engine_and_lose_nothing(tmp_path):
     ours = remembering(tmp_path, engine)
     threads = [threading.Thread(target=lambda place=place: ours.generate(said(str(place % 10)), False, Decoding()))
                for place in range(40)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert engine.opened == 1 and {asked for asked, _, _ in engine.asked} == set(map(str, range(10)))
     count = len(engine.asked)
     for place in range(10):

@@ -192,7 +192,7 @@ def test_fix_of_a_csv_writes_conversations(written):
     (written / "examples.csv").write_text('prompt,reply\nWhy?,"Hello! Because.\nShine on!"\nwhy?,"Hello! Because. '
                                           'Shine on!"\nI am bo@lamps.net,Hello! Good day. Shine on!\n')
     files, changes = fix(Workspace(written), audit(Workspace(written)))
-    assert [(one.line, one.action) for one in changes] == [(4, "left out"), (5, "changed")]
+    assert [(change.line, change.action) for change in changes] == [(4, "left out"), (5, "changed")]
     assert [one.question for one in read_examples(files[0])] == ["Why?", "I am [e-mail address]"]
 
 

@@ -210,10 +210,10 @@ def test_of_two_savers_at_the_same_moment_one_is_told(workspace):
             told.append(str(error))
 
     threads = [threading.Thread(target=saver, args=(number,)) for number in range(6)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert told.count(None) == 1 and len(told) == 6
 
 
@@ -263,7 +263,7 @@ def test_a_csv_becomes_lines_that_hide_nothing(workspace):
     (workspace.folder / "examples.csv").write_text('prompt,reply\n"Two\nlines",A\nB?,C\n')
     rows, seen = open_examples(workspace)
     save_examples(workspace, seen, [*rows, Example("New?", "Yes.", (), 0)])
-    assert [(one.question, one.reply) for one in Workspace(workspace.folder).examples] == [
+    assert [(example.question, example.reply) for example in Workspace(workspace.folder).examples] == [
         ("Two\nlines", "A"), ("B?", "C"), ("New?", "Yes.")]
     assert (workspace.folder / "examples.csv").exists()
 
@@ -278,7 +278,7 @@ def test_somebody_elses_examples_are_not_written_over_and_both_can_be_kept(works
         save_examples(workspace, seen, mine)
     now, seen = open_examples(workspace)
     save_examples(workspace, seen, onto(now, before, mine))
-    assert [one.reply for one in open_examples(workspace)[0]] == ["Theirs.", "Mine too.", "Mine.", "Mine."]
+    assert [example.reply for example in open_examples(workspace)[0]] == ["Theirs.", "Mine too.", "Mine.", "Mine."]
 
 
 def test_no_change_of_mine_leaves_theirs_as_it_is():
@@ -322,7 +322,8 @@ def test_every_format_is_imported_behind_what_is_there(workspace, name):
     _, seen = open_examples(workspace)
     assert import_examples(workspace, seen, name, FORMATS[name].encode()) == (2, [])
     assert lines_of(workspace)[:5] == LINES
-    assert [(one.question, one.reply) for one in open_examples(workspace)[0]][4:] == [("One?", "1"), ("Two?", "2")]
+    added = open_examples(workspace)[0][4:]
+    assert [(example.question, example.reply) for example in added] == [("One?", "1"), ("Two?", "2")]
 
 
 def test_what_is_there_already_or_judges_is_left_out_and_said(workspace):
@@ -375,7 +376,7 @@ def test_one_example_is_added_unless_it_is_there_or_judges(workspace):
 def test_one_preference_is_added_unless_it_is_there_or_judges(workspace):
     (workspace.folder / "preferences.jsonl").write_text('{"prompt": "A?", "chosen": "b", "rejected": "c"}')
     append_preference(workspace, "New?", "Yes.", "No.")
-    assert [(one.better.question, one.better.reply, one.worse) for one in read_preferences(
+    assert [(preference.better.question, preference.better.reply, preference.worse) for preference in read_preferences(
         workspace.folder / "preferences.jsonl")] == [("A?", "b", "c"), ("New?", "Yes.", "No.")]
     for question, chosen, worse, told in (
             ("New?", "Yes.", "No.", "is already a preference"), ("Who?", "Us.", "Them.", "is like the test question"),
@@ -388,10 +389,10 @@ def test_one_preference_is_added_unless_it_is_there_or_judges(workspace):
 def test_many_who_add_at_once_lose_nothing(workspace):
     threads = [threading.Thread(target=append_example, args=(workspace, f"Number {number} here?", "Yes."))
                for number in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(open_examples(workspace)[0]) == 12
 
 

@@ -162,9 +162,9 @@ def test_questions_without_an_answer_are_grouped_by_meaning_and_those_answered_b
     for number, question in enumerate(asked):
         feedback.record(here, Item(str(number), "unanswered", question))
     found = feedback.lacks(here, Searching())
-    assert [{one.question for one in lack.items} for lack in found] == [
+    assert [{item.question for item in lack.items} for lack in found] == [
         {question for question in asked if word in question} for word in ("parking", "dog")]
-    assert all(lack.question in {one.question for one in lack.items} for lack in found)
+    assert all(lack.question in {item.question for item in lack.items} for lack in found)
     assert feedback.items(here) == []
 
 
@@ -200,7 +200,7 @@ def test_a_half_counts_only_where_as_many_replies_had_it_as_had_it_not():
 def test_the_shares_of_wins_and_undecided_choices_add_up(drawn):
     found = tally([choice(f"question {number}", won) for number, won in drawn])
     if drawn:
-        assert sum(one.value for one in found.wins.values()) + found.undecided / len(drawn) == pytest.approx(1)
+        assert sum(win.value for win in found.wins.values()) + found.undecided / len(drawn) == pytest.approx(1)
     counted = {name: sum(won == name for _, won in drawn) for name in found.wins}
     assert {name: one.value * len(drawn) for name, one in found.wins.items()} == pytest.approx(counted)
 

@@ -168,7 +168,7 @@ def test_a_loss_where_less_is_better_is_worse_and_a_gain_is_not():
 
 def test_systems_and_questions_that_only_one_report_holds_are_left_out():
     before, after = judged([1.0] * 12), judged([0.0] * 20)
-    assert [one.questions for one in changes(before, after, "facts", 0.1)] == [12]
+    assert [change.questions for change in changes(before, after, "facts", 0.1)] == [12]
     assert len(changed_replies(before, after, "facts")) == 12
     assert changes(before, judged([1.0], system="rag-only"), "facts", 0.1) == []
     del before.rows[0].replies["hybrid"].scores["facts"]  # an older report scored it on less

@@ -49,7 +49,8 @@ def kept(question):
 def report_of(questions):
     row = {"text": "Yes.", "finish": "stop", "seconds": 1.0, "abstained": False, "cause": "", "scores": {"facts": 1.0},
            "evidence": {"facts": "holds it"}}
-    return complete([{"line": one.line, "question": one.question, "replies": {"hybrid": row}} for one in questions],
+    return complete([{"line": question.line, "question": question.question, "replies": {"hybrid": row}}
+                     for question in questions],
                     {"hybrid": {"facts": {"value": 1.0, "n": 1}}}, name="Acme")
 
 

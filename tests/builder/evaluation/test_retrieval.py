@@ -44,9 +44,9 @@ def test_scores_are_those_of_the_ranks(retriever):
 def test_it_knows_what_it_does_not_know(retriever, built):
     limits = judge_retrieval(retriever, built.questions).as_json()["answerability"]
     assert limits["elsewhere"]["value"] > 0.9 and limits["near_misses"]["value"] > 0.5
-    covered = [one["covered"] for one in limits["coverage"]]
+    covered = [limit["covered"] for limit in limits["coverage"]]
     assert covered == sorted(covered) and covered[-1] == 1
-    assert sum(one["n"] for one in limits["reliability"]) == 4
+    assert sum(limit["n"] for limit in limits["reliability"]) == 4
 
 
 def test_the_area_is_that_of_sklearn():

@@ -96,8 +96,8 @@ def test_in_8_bits_settings_and_names_are_those_of_the_base(base, served, tmp_pa
     made, plain = gguf.GGUFReader(tmp_path / "tuned.gguf"), gguf.GGUFReader(prepared().gguf)
     assert {name: field.contents() for name, field in made.fields.items()} == {
         name: field.contents() for name, field in plain.fields.items()}
-    assert [(one.name, one.tensor_type, list(one.shape)) for one in made.tensors] == [
-        (one.name, one.tensor_type, list(one.shape)) for one in plain.tensors]
+    assert [(tensor.name, tensor.tensor_type, list(tensor.shape)) for tensor in made.tensors] == [
+        (tensor.name, tensor.tensor_type, list(tensor.shape)) for tensor in plain.tensors]
     changed = {one.name.split(".")[2] for one, other in zip(made.tensors, plain.tensors, strict=True)
                if not np.array_equal(one.data, other.data)}
     assert changed == {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}
@@ -148,8 +148,8 @@ def test_only_what_changed_is_replaced(small, tmp_path):
     folder = trained(small, "full", tmp_path / "full", 0.1)
     tensors, plain = load_file(folder / WEIGHTS["full"]), load_base(small).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"
-    save_file({one: tensors[one] if one == name else plain[one] for one in tensors}, folder / WEIGHTS["full"],
-              {"format": "pt"})
+    save_file({tensor: tensors[tensor] if tensor == name else plain[tensor] for tensor in tensors},
+              folder / WEIGHTS["full"], {"format": "pt"})
     made = merged_tensors(small, folder)
     assert made.keys() == {name} and np.array_equal(made[name], tensors[name].numpy())
 

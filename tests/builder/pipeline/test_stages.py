@@ -104,8 +104,8 @@ def test_seeds_are_trained_and_judged_beside_the_first(copied):
     assert made.seeds == [0, 1] and copied.current().adapter == releases.unit(copied).state.adapter
     assert len(list((copied.built / "adapters").iterdir())) == 2
     report = last_report(copied)
-    pairs = {(one.score, one.left, one.right): one for one in made.differences}
-    usual = {(one.score, one.left, one.right): one for one in report.differences}
+    pairs = {(difference.score, difference.left, difference.right): difference for difference in made.differences}
+    usual = {(difference.score, difference.left, difference.right): difference for difference in report.differences}
     assert ("tone", "hybrid", "rag-only") in pairs and ("tone", "rag-only", "prompt-only") not in pairs
     for pair, one in pairs.items():
         assert len(one.values) == 2 and one.values[0] == pytest.approx(usual[pair].value)

@@ -40,8 +40,8 @@ def built(tmp_path, encoder):
 
 def by_hand(passages, encoder, question):
     """The weighed sum of brute-force cosine, nearest tokens and BM25 from their formulas, each scaled to 0 to 1."""
-    cosines = [float(encoder.encode([one.indexed])[0] @ encoder.encode([question])[0]) for one in passages]
-    bags = [stems(one.indexed) for one in passages]
+    cosines = [float(encoder.encode([passage.indexed])[0] @ encoder.encode([question])[0]) for passage in passages]
+    bags = [stems(passage.indexed) for passage in passages]
     mean = sum(map(len, bags)) / len(bags)
     words = []
     for bag in bags:

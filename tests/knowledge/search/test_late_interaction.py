@@ -26,8 +26,8 @@ def test_closeness_is_the_weighed_sum_of_maxima(tmp_path_factory, lengths, asked
     numbers = list(range(len(lengths)))[::-1]
     found = opened.closeness(question, weights, numbers)
     for number, value in zip(numbers, found, strict=True):
-        near = [max((float(one.astype(float) @ other.astype(float)) / ONE**2 for other in parts[number]), default=0.0)
-                for one in question.rows]
+        near = [max((float(row.astype(float) @ other.astype(float)) / ONE**2 for other in parts[number]), default=0.0)
+                for row in question.rows]
         assert value == pytest.approx(sum(weight * one for weight, one in zip(weights, near, strict=True)), abs=1e-4)
     assert len(opened) == len(lengths) and bool(opened) == any(lengths)
     assert all(np.array_equal(opened.part(number), parts[number]) for number in numbers if lengths[number])

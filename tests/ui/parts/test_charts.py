@@ -39,7 +39,7 @@ def test_a_share_is_rounded_as_the_report_writes_it(count):
 @given(REPLIES)
 def test_every_reply_has_a_place_of_its_own_near_its_values(values):
     points = placed(values)
-    assert [one["key"] for one in points] == [f"{place} hybrid" for place in range(len(values))]
+    assert [point["key"] for point in points] == [f"{place} hybrid" for place in range(len(values))]
     for (across, up), one in zip(values, points, strict=True):
         away = ((one["x"] - (UNSCORED if across is None else across)) ** 2
                 + (one["y"] - (UNSCORED if up is None else up)) ** 2) ** 0.5
@@ -54,9 +54,9 @@ def test_every_reply_has_a_place_of_its_own_near_its_values(values):
 def test_a_box_holds_the_replies_inside_it_whichever_corner_it_began_in(values, left, right, low, high):
     points = placed(values)
     chosen = boxed(points, {"box": {"x": [left, right], "y": [low, high]}})
-    assert chosen == {one["key"] for one in points
-                      if not (one["x"] < left and one["x"] < right) and not (one["x"] > left and one["x"] > right)
-                      and not (one["y"] < low and one["y"] < high) and not (one["y"] > low and one["y"] > high)}
+    assert chosen == {point["key"] for point in points
+                      if min(left, right) <= point["x"] <= max(left, right)
+                      and min(low, high) <= point["y"] <= max(low, high)}
 
 
 def test_nothing_chosen_is_no_filter_and_a_click_goes_before_a_box():
@@ -67,9 +67,9 @@ def test_nothing_chosen_is_no_filter_and_a_click_goes_before_a_box():
 
 def test_the_charts_offer_what_the_page_reads_of_them():
     cells = causes_chart([("invented", "hybrid", 0)]).to_dict()
-    assert [one["name"] for one in cells["params"]] == ["cells"]
+    assert [cell["name"] for cell in cells["params"]] == ["cells"]
     points = replies_chart(placed([(0.5, None)]), "facts", "tone", ["hybrid", "few-shot"]).to_dict()
-    assert {one["name"] for one in points["params"]} == {"points", "box"}
+    assert {point["name"] for point in points["params"]} == {"points", "box"}
     shapes = points["layer"][0]["encoding"]["shape"]["scale"]
     assert shapes == {"domain": ["hybrid", "few-shot"], "range": ["diamond", "cross"]}
 

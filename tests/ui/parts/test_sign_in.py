@@ -125,7 +125,7 @@ def test_who_signs_out_is_asked_again(visitor):
     visitor.page.get_by_text(PLEASE).wait_for()
     visitor.open("chat")
     assert read(visitor) == ASKED
-    assert not [one for one in visitor.page.context.cookies() if one["name"].startswith("_streamlit_user")]
+    assert not [cooky for cooky in visitor.page.context.cookies() if cooky["name"].startswith("_streamlit_user")]
 
 
 @pytest.mark.parametrize("false", ["state", "nonce", "signature", "audience"])

@@ -91,7 +91,7 @@ def said(test):
 
 
 def kept(folder):
-    return [(one.question, one.reply) for one in read_examples(folder / "examples.jsonl")]
+    return [(example.question, example.reply) for example in read_examples(folder / "examples.jsonl")]
 
 
 def lines(folder):

@@ -103,7 +103,7 @@ def test_a_blind_comparison_hides_who_said_what_until_somebody_has_chosen(app, h
     said = [one.value.split(" says ")[0] for one in test.text if " says " in one.value]
     assert sorted(said) == sorted(order)
     marks = [one.value for one in test.markdown]
-    assert all(f"**{letter}**" in marks for letter in "ABCD") and not any("hybrid" in one for one in marks)
+    assert all(f"**{letter}**" in marks for letter in "ABCD") and not any("hybrid" in mark for mark in marks)
     assert not [one for one in test.caption if "tokens" in one.value or "Looked up" in one.value]
     button(test, "B").click().run()
     assert not test.exception
@@ -153,7 +153,7 @@ def test_a_reply_that_was_voted_down_must_be_rewritten_before_it_trains(app, her
     assert (len(now.examples), now.preferences, len(feedback.items(here))) == (5, [], 1)
     test.text_area(key="reply 1").set_value("Lamps only.")
     test.button(key="preference 1").click().run()
-    assert [(one.better.reply, one.worse) for one in Workspace(here.folder).preferences] == [
+    assert [(preference.better.reply, preference.worse) for preference in Workspace(here.folder).preferences] == [
         ("Lamps only.", f"Yes, candles. {HOSTILE}")]
 
 
@@ -189,7 +189,7 @@ def test_what_is_private_is_flagged_before_it_becomes_an_example(app, here, pres
     assert len(Workspace(here.folder).examples) == 5 and flagged(test) and not test.success
     button(test, pressed).click().run()
     assert not test.exception and not flagged(test)
-    assert [one.reply for one in Workspace(here.folder).examples[5:]] == ([kept] if kept else [])
+    assert [example.reply for example in Workspace(here.folder).examples[5:]] == ([kept] if kept else [])
     assert [one.value for one in test.success] == (["Saved as an example."] if kept else [])
     assert len(feedback.items(here)) == (0 if kept else 1)
 
@@ -203,7 +203,7 @@ def test_what_is_private_in_the_fact_of_a_question_is_flagged_and_what_the_brand
         test.text_input(key=f"facts {key}").set_value(fact)
         test.button(key=f"judging {key}").click().run()
         assert flagged(test) == (key == "2")
-    assert [one.facts for one in Workspace(here.folder).questions] == [(("nell@lamps.org",),)]
+    assert [question.facts for question in Workspace(here.folder).questions] == [(("nell@lamps.org",),)]
     button(test, "Save without private data").click().run()
     assert Workspace(here.folder).questions[-1].facts == (("[e-mail address]",),)
 
@@ -228,7 +228,7 @@ def test_what_the_documents_lack_says_that_the_assistant_may_be_at_fault_and_wha
     assert "I don't know" in test.button(key="lack 1").label
     test.button(key="lack 1").click().run()
     assert not test.exception
-    assert [(one.question, one.answerable) for one in Workspace(here.folder).questions] == [
+    assert [(question.question, question.answerable) for question in Workspace(here.folder).questions] == [
         ("Who won the chess match?", False)]
 
 
@@ -239,7 +239,7 @@ def test_a_choice_becomes_a_preference_over_the_reply_that_is_named(app, here):
     test.selectbox(key="worse 1").set_value("rag-only").run()
     test.button(key="preference 1").click().run()
     assert not test.exception
-    assert [(one.better.reply, one.worse) for one in Workspace(here.folder).preferences] == [
+    assert [(preference.better.reply, preference.worse) for preference in Workspace(here.folder).preferences] == [
         ("hybrid speaks", "rag-only speaks")]
 
 

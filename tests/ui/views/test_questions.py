@@ -54,7 +54,7 @@ def kept(folder):
 
 def test_a_draft_counts_once_it_is_accepted_as_a_person_left_it(page, folder):
     test = page()
-    asked = [one.value for one in fields(test, "Question")]
+    asked = [field.value for field in fields(test, "Question")]
     assert len(asked) == 3 and not (folder / "questions.jsonl").exists()
     place = asked.index("A new shade costs how much with its fitting?")
     fields(test, "Question")[place].set_value("What is a shade?")
@@ -62,7 +62,7 @@ def test_a_draft_counts_once_it_is_accepted_as_a_person_left_it(page, folder):
     test = press(test, "Accept", place)
     assert not test.exception and [one.question for one in kept(folder)] == ["What is a shade?"]
     assert kept(folder)[0].facts == (("£14.60", "14.60 pounds"),) and kept(folder)[0].source == "documents/lamps.md"
-    assert [one.value for one in fields(test, "Question")] == [one for one in asked if "shade" not in one]
+    assert [field.value for field in fields(test, "Question")] == [one for one in asked if "shade" not in one]
     told = "\n".join(one.value for one in test.caption)
     assert "1 test questions" in told and f"With {FEW_QUESTIONS} questions" in told
 
@@ -71,9 +71,9 @@ def test_a_refused_draft_never_comes_back(page, folder):
     test = page()
     gone = fields(test, "Question")[0].value
     test = press(test, "Discard")
-    assert gone not in [one.value for one in fields(test, "Question")] and not (folder / "questions.jsonl").exists()
-    assert gone not in [one.value for one in fields(press(test, "New drafts"), "Question")]
-    assert gone not in [one.value for one in fields(page(), "Question")]
+    assert gone not in [field.value for field in fields(test, "Question")] and not (folder / "questions.jsonl").exists()
+    assert gone not in [field.value for field in fields(press(test, "New drafts"), "Question")]
+    assert gone not in [field.value for field in fields(page(), "Question")]
 
 
 def test_what_training_sees_is_left_out_in_one_line_and_stays_to_be_edited(page, folder):
@@ -109,9 +109,9 @@ def test_what_was_like_a_refused_draft_is_drafted_before_nothing_is_left(page, f
 
 def test_drafts_that_examples_cover_meanwhile_are_gone(page, folder):
     test = page()
-    assert any("shade" in one.value for one in fields(test, "Question"))
+    assert any("shade" in field.value for field in fields(test, "Question"))
     write_lines(folder / "examples.jsonl", [{"prompt": "Is a new shade with fitting dear?", "reply": "No! £14.60."}])
-    assert [one.value for one in fields(test.run(), "Question") if "shade" in one.value] == []
+    assert [field.value for field in fields(test.run(), "Question") if "shade" in field.value] == []
 
 
 def test_a_question_of_ones_own_is_added_or_told_why_not_and_what_was_typed_stays(page, folder):

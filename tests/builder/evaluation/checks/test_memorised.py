@@ -196,7 +196,7 @@ def test_a_real_adapter_that_was_overtrained_is_caught_and_a_fresh_one_is_not(sh
     model = get_peft_model(load_base(base), LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
     rows = encode([Row(render(BRAND, one.question, []), one.reply, "tone") for one in EXAMPLES],
                   Tokenizer.from_file(str(base.tokenizer)), base.template, 2, 2048)
-    learning = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=2e-3)
+    learning = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=2e-3)
     for step in range(25):
         if step == 0:
             save(model, tmp_path / "fresh", base, write_lora)
