@@ -123,8 +123,8 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def unwritable(path: Path, error: OSError) -> UserError:
     """The line for a file that the system would not write."""
-    return UserError(f"{path}: can't be written ({error.strerror or error}); free some space or mend the "
-                     "permissions, then run the same command again: it carries on")
+    return UserError(f"{path}: can't be written ({error.strerror or error}); free some disk space or correct the "
+                     "permissions, then run the same command again; it continues where it stopped")
 
 
 def sync_folder(folder: Path) -> None:

@@ -115,6 +115,6 @@ def filtered(folder: str, language: str, tag: str, since: str, until: str) -> Fi
         try:
             date.fromisoformat(day or "2026-01-01")
         except ValueError:
-            raise UserError(f"{day}: is no day; write it as 2026-01-31") from None
+            raise UserError(f"{day}: is not a date; write it as 2026-01-31") from None
     made = Filter(folder.removeprefix("documents/"), language, tag, since, until)
     return made if made != Filter() else None

@@ -81,7 +81,8 @@ class Remembering:
                     self._kept.execute("insert or ignore into replies values (?, ?)", (key, json.dumps(asdict(made))))
             return made
         except sqlite3.Error as error:
-            raise UserError(f"{self._file}: can't be used ({error}); free some space, or delete it: its replies are "
+            raise UserError(f"{self._file}: can't be used ({error}); free some disk space, or delete it; the replies "
+                            "will be "
                             "made again") from None
 
     def _real(self) -> Engine:

@@ -214,5 +214,5 @@ def _kept(workspace: Workspace) -> Iterator[sqlite3.Connection]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise UserError(f"{file}: can't be used ({error}); free some space, or move it away: a new one is begun"
+        raise UserError(f"{file}: can't be used ({error}); free some disk space, or move the file away"
                         ) from None

@@ -60,10 +60,11 @@ class ModelJudge:
                 return said if said in ("A", "B", "T") else ""
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 if tried == TRIES - 1 or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-                    raise UserError(f"{self.url}: can't be asked to judge ({error}); check the address") from None
+                    raise UserError(f"{self.url}: can't be reached ({error}); check the address") from None
                 time.sleep(WAIT * 2**tried)
             except (ValueError, KeyError, IndexError, TypeError):
-                raise UserError(f"{self.url}: doesn't answer as an OpenAI-compatible endpoint; give the address before "
+                raise UserError(f"{self.url}: does not answer like an OpenAI-compatible endpoint; give the address "
+                                "before "
                                 "/chat/completions") from None
         raise AssertionError("unreachable")
 

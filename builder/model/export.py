@@ -154,7 +154,8 @@ def _renamed(file: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{file}: {name} can't be written for llama.cpp; train with target modules among "
                             + ", ".join(known.partition(".")[2] for known in MODULES))
         if not np.isfinite(values).all():
-            raise UserError(f"{file}: {name} holds what is not a number; train again with a lower learning rate")
+            raise UserError(f"{file}: {name} contains values that are not numbers; train again with a lower learning "
+                            "rate")
         renamed[f"blk.{found[1]}.{module}.weight.lora_{found[3].lower()}"] = values.astype(np.float32)
     halves = [{name[: -len(half)] for name in renamed if name.endswith(half)} for half in (".lora_a", ".lora_b")]
     if not renamed or halves[0] != halves[1]:

@@ -194,7 +194,8 @@ def merged_tensors(base: Base, folder: Path) -> dict[str, np.ndarray]:
         after = model.merge_and_unload().state_dict()
     for name in names:
         if not after[name].isfinite().all():
-            raise UserError(f"{folder}: {name} holds what is not a number; train again with a lower learning rate")
+            raise UserError(f"{folder}: {name} contains values that are not numbers; train again with a lower "
+                            "learning rate")
     return {name: after[name].numpy() for name in names}
 
 

@@ -26,11 +26,13 @@ def prepare_folder(source: Path, folder: Path, precision: str) -> None:
 
     for name in ("config.json", "tokenizer.json"):
         if not (source / name).is_file():
-            raise UserError(f"model.base: {source}: holds no {name}; give a folder that transformers saved, or a GGUF "
+            raise UserError(f"model.base: {source}: contains no {name}; give a folder that transformers saved, or a "
+                            "GGUF "
                             "file")
     if (source / "adapter_config.json").exists() or not list(source.glob("*.safetensors")):
-        raise UserError(f"model.base: {source}: holds no whole model as .safetensors; save the whole model there as "
-                        "such")
+        raise UserError(f"model.base: {source}: contains no complete model as .safetensors; save the complete model "
+                        "there in "
+                        "this format")
     config, tokenizer, template = read_config(source), _json(source / "tokenizer.json"), _template(source)
     (folder / "transformers").symlink_to(source.resolve())
     # Those two would cut and fill prompts.
@@ -161,7 +163,7 @@ def _numbers(file: Path, name: str, tensor: Any) -> np.ndarray:
     elif tensor.dtype in ("F16", "F32"):
         values = raw.view(np.float16 if tensor.dtype == "F16" else np.float32).astype(np.float32)
     else:
-        raise UserError(f"model.base: {file}: {name} is kept as {tensor.dtype}; give the model in 16 or 32 bits")
+        raise UserError(f"model.base: {file}: {name} is stored as {tensor.dtype}; give the model in 16 or 32 bits")
     return values.reshape(tensor.shape)
 
 

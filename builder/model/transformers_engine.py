@@ -106,7 +106,8 @@ def mean_log_probabilities(base: Base, adapter: Path, texts: Sequence[str]) -> l
         before = _mean_log_probabilities(model, rows)
     after = _mean_log_probabilities(model, rows)
     if not torch.tensor(after).isfinite().all():
-        raise UserError(f"{adapter}: with it the model computes what is not a number; lower training.learning_rate in "
+        raise UserError(f"{adapter}: makes the model compute values that are not numbers; lower "
+                        "training.learning_rate in "
                         "brand.yaml and build again")
     return list(zip(before, after, strict=True))
 

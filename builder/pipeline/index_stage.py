@@ -69,7 +69,7 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> Inde
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
         if workspace.current().index and not force:
             raise JudgedFailure(f"{workspace.folder / 'documents'}: has no documents any more, so the old index "
-                                "stays; bring the documents back, or add --force to go on without")
+                                "stays; bring the documents back, or add --force to continue without")
         workspace.use("index", None)
         return replace(summary, seconds=time.perf_counter() - start)
     tick = watch("index")
@@ -174,8 +174,9 @@ def _broken(workspace: Workspace, folder: Path, watch: Watch) -> list[str]:
     if lost > MARGIN * len(workspace.questions):
         listed = "".join(f"\n  {question}" for question in broke)
         raise JudgedFailure(f"{workspace.folder / 'documents'}: {lost} of {len(workspace.questions)} questions would "
-                            f"lose the passage that answers them, so the old index stays; mend the documents, or add "
-                            f"--force to go on:{listed}", broke)
+                            "lose the passage that answers them, so the old index stays; correct the documents, or "
+                            "add "
+                            f"--force to continue:{listed}", broke)
     return broke
 
 
@@ -183,7 +184,7 @@ def roll_back_index(workspace: Workspace) -> str:
     """Put the previous index back in use, and return its folder's name; UserError where there is none."""
     previous = workspace.previous("index")
     if previous is None:
-        raise UserError(f"{workspace.folder}: there is no earlier index; `twofold index` makes one")
+        raise UserError(f"{workspace.folder}: there is no earlier index to go back to")
     workspace.use("index", previous)
     return previous.name
 

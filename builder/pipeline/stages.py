@@ -160,18 +160,18 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch:
     brand, examples, tick = workspace.brand, workspace.examples, watch("check")
     retriever = open_retriever(brand, passages) if passages else None
     exact, served = (prepare.prepared(brand.model.base, precision) for precision in ("f16", brand.model.precision))
-    tick(0, 3, "is it served as it was trained")
+    tick(0, 3, "served model compared with trained model")
     checks = Checks()
     if brand.model.engine != "transformers":
         checks.parity = parity(exact, served, adapter, fixed_prompts(brand, examples, retriever),
                                   brand.model.context, scratch, brand.model.engine)
-    tick(1, 3, "what it forgot")
+    tick(1, 3, "what the training made it forget")
     limits = brand.gates
     read = mean_log_probabilities(exact, adapter, general_texts())
     engine = remembering(workspace, brand, adapter)
     checks.forgetting = forgetting(engine, read, Margins(
         limits.forgotten_instructions, limits.forgotten_formats, limits.forgotten_text))
-    tick(2, 3, "what it memorised")
+    tick(2, 3, "what it memorised of the examples")
     if retriever:
         assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))
         checks.memorised = memorised(assistant, examples, retriever.index, _trained_with(workspace, adapter),

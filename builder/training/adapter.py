@@ -45,13 +45,13 @@ def adapt(model: Any, settings: Training) -> Any:
 
     if not (getattr(model, "_supports_attention_backend", False)
             and hasattr(getattr(model, model.base_model_prefix, None), "layers")):
-        raise UserError(f"model.base: models of the kind {model.config.model_type} can't be trained yet; set it to a "
+        raise UserError(f"model.base: models of the type {model.config.model_type} can't be trained yet; set it to a "
                         "Llama or Qwen model")
     AttentionInterface.register("spans", attend)
     model.config._attn_implementation = "spans"
     layers = len(trunk(model).layers) if settings.frozen_layers else 0
     if settings.frozen_layers and settings.frozen_layers >= layers:
-        raise UserError(f"training.frozen_layers: the model has {layers} layers; freeze fewer")
+        raise UserError(f"training.frozen_layers: the model has {layers} layers; freeze fewer of them")
     if settings.method == "full":
         return _all_of(model, settings)
     # WHY names: PEFT takes "all-linear" only for all layers
@@ -103,7 +103,7 @@ def start_from(model: Any, adapter: Path) -> None:
     try:
         weights = load_file(adapter / "adapter_model.safetensors")
     except (OSError, SafetensorError) as error:
-        raise UserError(f"training.start_from: {adapter}: holds no adapter ({error}); name a release that was made "
+        raise UserError(f"training.start_from: {adapter}: contains no adapter ({error}); name a release that was made "
                         "by lora or dora") from None
     config = read_json(adapter / "adapter_config.json")
     mine = model.peft_config["default"]
@@ -112,7 +112,8 @@ def start_from(model: Any, adapter: Path) -> None:
                         "training.rank, alpha and method to what it was made with")
     told: Any = set_peft_model_state_dict(model, weights)
     if told.unexpected_keys or {name for name in told.missing_keys if "lora_" in name}:
-        raise UserError(f"training.start_from: {adapter}: has other layers; set training.frozen_layers to what it was "
+        raise UserError(f"training.start_from: {adapter}: has other layers; set training.frozen_layers to the value "
+                        "it was "
                         "made with")
 
 

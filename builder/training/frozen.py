@@ -20,7 +20,7 @@ def trunk(model: Any) -> Any:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     found = getattr(inner, inner.base_model_prefix, None)
     if found is None or not hasattr(found, "layers"):
-        raise UserError("training.frozen_layers: this model's layers can't be told apart; set it to 0")
+        raise UserError("training.frozen_layers: this model's layers can't be separated; set it to 0")
     return found
 
 

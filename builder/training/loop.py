@@ -122,7 +122,7 @@ def _step(computing: Computing, batch: Sequence[Item], objective: Objective, opt
         part.backward()
         loss += part.item()
     if not math.isfinite(loss):
-        raise UserError(f"training: the loss is no longer a number at step {number}; lower "
+        raise UserError(f"training: the loss became invalid (NaN) at step {number}; lower "
                         "training.learning_rate in brand.yaml")
     torch.nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 1.0)
     optimiser.step()

@@ -44,7 +44,7 @@ def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, 
 
     Tone and closed rows show the question alone; grounded rows the same question with the passage that its reply rests
     on among distractors that search puts beside it; abstaining rows only passages that don't answer; replay rows are
-    general requests in the base model's own words, without the brand. Held-out rows are the same whatever the shares,
+    base model answers general requests, without the brand. Held-out rows are the same whatever the shares,
     so that two mixes can be compared by their loss.
     """
     settings = brand.training
@@ -59,7 +59,7 @@ def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, 
     requests = files("builder.training").joinpath("replayed_requests.txt").read_text(encoding="utf-8").splitlines()
     chosen = chance.sample(requests, min(len(requests), round(settings.replay * len(trained))))
     asked = [[{"role": "user", "content": request}] for request in chosen]
-    tick(0, len(chosen), "general requests in the base model's own words")
+    tick(0, len(chosen), "base model answers general requests")
     rows += [Row(messages, reply, "replay") for messages, reply in zip(asked, answer(asked), strict=True)]
     return Mix(tuple(rows), tuple(held_out), tuple(apart))
 

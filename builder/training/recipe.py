@@ -80,7 +80,7 @@ def encoded(base: Base, config: Any, rows: Sequence[Row], held_out: Sequence[Row
 
     end, longest = config.eos_token_id, config.max_position_embeddings
     if not isinstance(end, int):
-        raise UserError(f"{base.folder}: names no end token; set model.base to a chat model")
+        raise UserError(f"{base.folder}: defines no end token; set model.base to a chat model")
     tokenizer = Tokenizer.from_file(str(base.tokenizer))
     learnt, judged, chosen, rejected = (encode(some, tokenizer, base.template, end, longest) for some in (
         rows, held_out, [pair.chosen for pair in preferences], [pair.rejected for pair in preferences]))

@@ -172,7 +172,7 @@ def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
     if "messages" in row or "conversations" in row:
         turns = row.get("messages", row.get("conversations"))
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-            raise UserError(f"{place}: messages must be a list of objects with role and content; mend the line")
+            raise UserError(f"{place}: messages must be a list of objects with role and content; correct the line")
         return [(ROLES.get(str(turn.get("role", turn.get("from"))), ""),
                  str(turn.get("content", turn.get("value")) or "")) for turn in turns]
     for asked, answered in PAIRS:
@@ -189,7 +189,8 @@ def _example(row: dict[str, Any], place: str, line: int) -> Example:
     turns = [turn for turn in _turns(row, place) if turn[0] != "system"]
     roles = [role for role, _ in turns]
     if len(turns) < 2 or roles != ["user", "assistant"] * (len(turns) // 2):
-        raise UserError(f"{place}: a conversation is user and assistant in turn, ending with the reply; mend the line")
+        raise UserError(f"{place}: a conversation is user and assistant in turn, ending with the reply; correct the "
+                        "line")
     if not all(content.strip() for _, content in turns):
         raise UserError(f"{place}: a turn is empty; fill or remove the line")
     return Example(turns[-2][1].strip(), turns[-1][1].strip(), tuple(turns[:-2]), line)
@@ -200,7 +201,7 @@ def _choice(row: dict[str, Any], place: str, line: int) -> Choice:
     if not better.strip() or not worse.strip():
         raise UserError(f"{place}: needs a chosen and a rejected reply; fill or remove the line")
     if better.strip() == worse.strip():
-        raise UserError(f"{place}: chosen and rejected are the same; mend or remove the line")
+        raise UserError(f"{place}: chosen and rejected are the same; correct or remove the line")
     turns = row.get("messages", row.get("prompt"))
     if isinstance(turns, str):
         turns = [{"role": "user", "content": turns}]

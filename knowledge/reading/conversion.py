@@ -91,7 +91,7 @@ class Converter:
     def _why(self, late: bool) -> str:
         if late:
             return f"took longer than {self._seconds:.0f} seconds; split it"
-        return "made its reader crash; save it anew, or as text"
+        return "crashed the program that reads it; save it again, or as text"
 
 
 def _stop(child: subprocess.Popen[bytes], late: threading.Event) -> None:
@@ -145,11 +145,11 @@ def answer(ending: str, data: bytes) -> dict[str, Any]:
     except MemoryError:
         return {"reason": f"needs more than {MEMORY // 1_000_000_000} GB of memory; split it", "spent": True}
     except RecursionError:
-        return {"reason": "is nested too deeply; save it anew in a simpler form"}
+        return {"reason": "has too many nested parts; save it again in a simpler form"}
     except Exception as error:  # a parser may raise anything; the file is at fault, not the run
-        return {"reason": f"can't be converted ({type(error).__name__}); save it anew, or as text"}
+        return {"reason": f"can't be converted ({type(error).__name__}); save it again, or as text"}
     if len(made.text) > CHARACTERS:
-        return {"reason": f"holds more than {CHARACTERS // 1_000_000} million characters; split it"}
+        return {"reason": f"contains more than {CHARACTERS // 1_000_000} million characters; split it"}
     return asdict(made)
 
 

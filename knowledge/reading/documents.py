@@ -95,7 +95,7 @@ def add_file(workspace: Path, name: str, data: bytes, replace_it: bool = False) 
     last = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
     ending = Path(last).suffix.lower()
     if not last.strip(".") or last.startswith(".") or printable(last) != last or len(last.encode()) > LONGEST_NAME:
-        raise UserError(f"{printable(name)[:80]}: is no name for a document; rename the file")
+        raise UserError(f"{printable(name)[:80]}: this name can't be used for a document; rename the file")
     if ending not in (*FORMATS, ".urls"):
         raise UserError(f"{last}: {ending or 'a file without an ending'} is not a known format; save it as one of "
                         f"{', '.join((*FORMATS, '.urls'))}")
@@ -103,7 +103,7 @@ def add_file(workspace: Path, name: str, data: bytes, replace_it: bool = False) 
         raise UserError(f"{last}: is larger than {LARGEST // 1_000_000} MB; split it")
     place = workspace / "documents" / last
     if place.exists() and not replace_it:
-        raise UserError(f"{last}: is there already; rename the new one, or say that it replaces the old one")
+        raise UserError(f"{last}: already exists; rename the new one, or choose to replace the old one")
     write_bytes(place, data)
     return place
 
@@ -116,7 +116,7 @@ def remove_file(workspace: Path, document: str) -> None:
     known = {file.relative_to(workspace).as_posix(): file for file in document_files(workspace)}
     place = known.get(document)
     if place is None:
-        raise UserError(f"{printable(document)}: is no file of this assistant; read the page again")
+        raise UserError(f"{printable(document)}: is not a file of this assistant; reload the page")
     kept = workspace / ".twofold" / "removed" / f"{time.time_ns()}-{place.name}"
     kept.parent.mkdir(parents=True, exist_ok=True)
     place.rename(kept)
@@ -167,7 +167,7 @@ def _bytes(file: Path) -> bytes:
         raise Unreadable(f"larger than {LARGEST // 1_000_000} MB; split it")
     data = file.read_bytes()
     if not data.strip():
-        raise Unreadable("holds no text")
+        raise Unreadable("contains no text")
     return data
 
 
@@ -211,7 +211,7 @@ def _pages(file: Path, workspace: Path, kept: Path, converter: Converter, docume
         page = fetched(workspace / ".twofold" / "fetched", url)
         try:
             if page is None:
-                raise Unreadable("is not fetched yet; run `twofold index DIR --fetch`")
+                raise Unreadable("has not been downloaded yet; run `twofold index DIR --fetch`")
             documents.append(_document(url, page[0], page[1], kept, converter))
         except Unreadable as error:
             failures.append(Failure(url, str(error)))

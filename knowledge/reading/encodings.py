@@ -20,7 +20,7 @@ def decoded(data: bytes) -> str:
     if "\ufffd" in text and 10 * text.count("\ufffd") > strange:  # a few broken letters don't make it no UTF-8
         text = data.decode(_declared(data) or _likeliest(data), errors="replace")
     if "\0" in text:
-        raise Unreadable("holds NUL bytes and so is not text; save it as UTF-8 text")
+        raise Unreadable("contains NUL bytes, so it is not text; save it as UTF-8 text")
     controls = sum(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text[:10_000])
     if controls > 10 + len(text[:10_000]) // 100:
         raise Unreadable("is not text but binary data; save it as UTF-8 text")

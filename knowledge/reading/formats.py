@@ -35,8 +35,8 @@ def read(ending: str, data: bytes) -> Converted:
     made = READERS[ending](data)
     text = plain(made.text.replace("\xa0", " ").replace("\r\n", "\n").replace("\r", "\n"))
     if not text.strip():
-        raise Unreadable("is a scan without text; run text recognition on it first" if ending == ".pdf" and made.pages
-                         else "holds no text")
+        raise Unreadable("is a scan without text; run text recognition (OCR) on it first"
+                         if ending == ".pdf" and made.pages else "contains no text")
     hidden = (*made.flags, *flags(ending, data, made.text))
     starts = made.pages if len(text) == len(made.text) else _moved(made, text)
     return replace(made, text=text, pages=starts, flags=hidden, title=" ".join(made.title.split())[:LONGEST_TITLE],
@@ -53,17 +53,18 @@ def _checked(ending: str, data: bytes) -> None:
     for magic, what in MAGIC.items():
         if data.startswith(magic) and not (magic == b"%PDF-" and ending == ".pdf") and not (
                 magic.startswith(b"PK") and ending in PACKED):
-            raise Unreadable(f"is {what} by its content, not a {ending} file; give it the right ending or save it anew")
+            raise Unreadable(f"is {what} by its content, not a {ending} file; give it the right ending, or save it "
+                             "again")
     if ending in PACKED:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as opened:
                 parts = opened.infolist()
         except (zipfile.BadZipFile, OSError, ValueError):
-            raise Unreadable(f"is damaged or no {ending[1:].upper()}; save it anew, or as text") from None
+            raise Unreadable(f"is damaged, or is not a {ending[1:].upper()}; save it again, or as text") from None
         if sum(part.file_size for part in parts) > UNPACKED:
             raise Unreadable(f"unpacks to more than {UNPACKED // 1_000_000} MB; split it")
         if not any(part.filename.startswith(PACKED[ending]) for part in parts):
-            raise Unreadable(f"is a zip archive, but no {ending[1:].upper()}; save it anew")
+            raise Unreadable(f"is a zip archive, but not a {ending[1:].upper()}; save it again")
 
 
 def _plain(data: bytes) -> Converted:
@@ -156,7 +157,7 @@ def _jsonl(data: bytes) -> Converted:
             try:
                 row = json.loads(text)
             except (ValueError, RecursionError):
-                raise Unreadable(f"line {number} is broken JSON; mend or remove it") from None
+                raise Unreadable(f"line {number} is broken JSON; correct or remove it") from None
             if not isinstance(row, dict):
                 raise Unreadable(f"line {number} is not a JSON object; write {{\"question\": …, \"answer\": …}}")
             rows.append(row)
@@ -171,7 +172,7 @@ def _mail(data: bytes) -> Converted:
     message: Any = BytesParser(policy=policy.default).parsebytes(data)
     part, page = message.get_body(("plain", "html")), message.get_body(("html",))
     if part is None:
-        raise Unreadable("holds no message; save it anew, or as text")
+        raise Unreadable("contains no message; save it again, or as text")
     made = read_page(page.get_content().encode()) if page else Converted("")
     if part is not page and "\n| ---" not in made.text:  # as plain text, unless that would cost a table
         made = Converted(part.get_content())

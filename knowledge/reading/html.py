@@ -101,7 +101,7 @@ def _by_markitdown(data: bytes) -> str:
         return str(MarkItDown(enable_plugins=False).convert_stream(
             io.BytesIO(data), stream_info=StreamInfo(extension=".html", charset="utf-8")).markdown)
     except (MarkItDownException, ValueError, KeyError) as error:
-        raise Unreadable(f"can't be converted ({type(error).__name__}); save it anew, or as text") from None
+        raise Unreadable(f"can't be converted ({type(error).__name__}); save it again, or as text") from None
 
 
 def day(value: object) -> str:
@@ -122,7 +122,7 @@ def read_book(data: bytes) -> Converted:
         roots = [part.get("full-path", "") for part in fromstring(opened.read("META-INF/container.xml")).iter()
                  if part.tag.endswith("}rootfile")]
         if not roots:
-            raise Unreadable("names no pages; save it anew, or as text")
+            raise Unreadable("lists no pages; save it again, or as text")
         package = list(fromstring(opened.read(roots[0])).iter())
         places = {part.get("id"): posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]),
                                                                     unquote(part.get("href", ""))))

@@ -30,7 +30,8 @@ def read_pdf(data: bytes) -> Converted:
         texts = _continued(list(_pages(opened)))
         headings = _bookmarks(opened)
     except pypdfium2.PdfiumError:
-        raise Unreadable("is damaged, locked or no PDF; save it anew as a PDF without a password") from None
+        raise Unreadable("is damaged, needs a password, or is not a PDF; save it again as a PDF without a "
+                         "password") from None
     texts = [_headed(text, headings.get(number, [])).strip() for number, text in enumerate(texts)]
     starts, length = [], 0
     for text in texts:

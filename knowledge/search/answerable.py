@@ -163,7 +163,7 @@ def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: 
                 rows.append(features(question, found, rarity))
                 labels.append(label)
                 groups.append(number)
-        tick(done, len(asked), "learning what it can answer")
+        tick(done, len(asked), "learning which questions it can answer")
     return _Rows(np.array(rows).reshape(-1, SIGNS), np.array(labels), np.array(groups, dtype=np.int64))
 
 

@@ -69,7 +69,8 @@ def prepared(folder: str) -> CrossEncoder:
     source = Path(folder).resolve()
     for name in NEEDED:
         if not (source / name).is_file():
-            raise UserError(f"retrieval.reranker: {folder}: holds no {name}; give the folder of a cross-encoder that "
+            raise UserError(f"retrieval.reranker: {folder}: contains no {name}; give the folder of a cross-encoder "
+                            "that "
                             "sentence-transformers saved")
     try:
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
@@ -79,10 +80,11 @@ def prepared(folder: str) -> CrossEncoder:
         raise UserError(f"retrieval.reranker: {folder}: its config.json is damaged; save the cross-encoder there "
                         "again") from None
     if "auto_map" in config:
-        raise UserError(f"retrieval.reranker: {folder}: brings code of its own (auto_map in config.json), which isn't "
-                        "run; give a cross-encoder of a kind that transformers knows")
+        raise UserError(f"retrieval.reranker: {folder}: contains program code (auto_map in config.json), which is not "
+                        "run; give a cross-encoder that transformers supports")
     if not kind.endswith("ForSequenceClassification") or labels != 1:  # a missing head would be made up at random
-        raise UserError(f"retrieval.reranker: {folder}: is no cross-encoder ({kind}, {labels} labels); give the folder "
+        raise UserError(f"retrieval.reranker: {folder}: is not a cross-encoder ({kind}, {labels} labels); give the "
+                        "folder "
                         "of a sequence classification model with one label")
     key = hash_bytes(VERSION, str(source), *(str((source / name).stat().st_mtime_ns) for name in NEEDED))
     return CrossEncoder(make_folder(home() / "cross-encoders" / key[:16], lambda made: export(source, made)))
@@ -119,7 +121,8 @@ def export(source: Path, folder: Path) -> None:
             difference = _difference(folder, pairs, wanted)
     plain.unlink(missing_ok=True)
     if not difference <= SAME:
-        raise UserError(f"retrieval.reranker: {source}: its ONNX export gives other scores (off by {difference:.3f} of "
+        raise UserError(f"retrieval.reranker: {source}: its ONNX export gives different scores (off by "
+                        f"{difference:.3f} of "
                         "their range); give another cross-encoder")
 
 

@@ -56,7 +56,8 @@ def export(source: Path, folder: Path) -> None:
             same = _agreement(_timed(fused, model, texts)[0], wanted)
         plain.unlink(missing_ok=True)
         if same < SAME:
-            raise UserError(f"{source}: its ONNX export gives other vectors (cosine {same:.3f}); set retrieval.encoder "
+            raise UserError(f"{source}: its ONNX export gives different vectors (cosine {same:.3f}); set "
+                            "retrieval.encoder "
                             "to another model")
         documents = _quantised(fused, small, model, texts)
     (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())

@@ -76,7 +76,7 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
         earlier = None
     passages = _passages(documents, encoder, most, earlier)
     if not passages:
-        raise UserError("documents/: holds no text that can be indexed; add documents, then run the command again")
+        raise UserError("documents/: contains no text to index; add documents, then run the command again")
     owners = [*range(len(passages)), *(number for number, one in enumerate(passages) if one.question)]
     texts = [passage.indexed for passage in passages]
     texts += [passages[number].question for number in owners[len(passages):]]
@@ -162,7 +162,7 @@ class Index:
         """
         settings = read_json(folder / "index.json")
         if settings["encoder"] != encoder.sha256:
-            raise UserError(f"{folder}: was made with another encoder; run `twofold index` again")
+            raise UserError(f"{folder}: was made with a different encoder; run `twofold index` again")
         if settings.get("version") != VERSION:
             raise UserError(f"{folder}: was made by another version of Twofold; run `twofold index` again")
         try:

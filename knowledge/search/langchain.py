@@ -135,12 +135,13 @@ class PassageVectorStore(VectorStore):
         """Write the documents and vectors into a new folder: JSON and numbers, nothing that can be run."""
         documents, vectors = self._ready()
         if Path(folder).exists():
-            raise UserError(f"{folder}: is there already; give a new folder")
+            raise UserError(f"{folder}: already exists; give a new folder")
         try:
             lines = [json.dumps(document.model_dump(include={"id", "page_content", "metadata"}), allow_nan=False) + "\n"
                      for document in documents]
         except (TypeError, ValueError) as error:
-            raise UserError(f"metadata that JSON can't hold ({error}); give text, numbers, lists or dicts") from None
+            raise UserError(f"this metadata can't be written as JSON ({error}); give text, numbers, lists or "
+                            "dicts") from None
 
         def fill(made: Path) -> None:
             write_text(made / "documents.jsonl", "".join(lines))

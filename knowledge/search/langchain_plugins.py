@@ -103,9 +103,9 @@ def named(setting: str, part: type) -> Any:
     try:
         found = getattr(importlib.import_module(where), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{setting}: not found ({one_line(error)}); install its package or mend the name") from None
+        raise UserError(f"{setting}: not found ({one_line(error)}); install its package or correct the name") from None
     if not (isinstance(found, type) and issubclass(found, part)):
-        raise UserError(f"{setting}: is no LangChain {part.__name__}; name a class of that kind")
+        raise UserError(f"{setting}: is not a LangChain {part.__name__}; name a class of that kind")
     return found
 
 

@@ -47,7 +47,7 @@ class Retriever:
         """The opened index of a folder that holds a fitted answerability; UserError where they don't fit together."""
         learned = Answerability.open(folder)
         if learned.reranker != opened.reranker:
-            raise UserError(f"{folder}: what it can answer was learned with another retrieval.reranker; run "
+            raise UserError(f"{folder}: was built with a different retrieval.reranker; run "
                             "`twofold index` again")
         return cls(opened, learned, count)
 

@@ -66,7 +66,7 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
     UserError without an adapter.
     """
     if not assistant.adapted:
-        raise UserError("this workspace has no adapter, so nothing is memorised; run `twofold build` on it")
+        raise UserError("this workspace has no adapter, so there is nothing to check; run `twofold build` on it")
     start = time.perf_counter()
     current = _texts(index)
     probes = list(_probes(assistant, examples, before or index, current))
@@ -142,7 +142,8 @@ def _replies(assistant: Assistant, probes: Sequence[_Probe], tuned: bool, tick: 
     replies = []
     for made in at_once(assistant.engine, [probe.messages for probe in probes], tuned, Decoding(TOKENS)):
         replies.append(without(made.text, assistant.fixed))
-        tick(len(replies), len(probes), "what it memorised" if tuned else "what the base says as well")
+        tick(len(replies), len(probes), "what it memorised of the examples" if tuned else "the same questions to the "
+                                                                                          "base model")
     return replies
 
 

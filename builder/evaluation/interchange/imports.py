@@ -25,7 +25,8 @@ def questions_from(path: Path) -> list[dict[str, Any]]:
     rows = (promptfoo.questions(held, str(path)) if isinstance(held, dict) and "tests" in held
             else inspect.questions(held, str(path)) if isinstance(held, list) else None)
     if not rows:
-        raise UserError(f"{path}: holds no questions; promptfoo's configuration has a list of tests, inspect's samples "
+        raise UserError(f"{path}: contains no questions; promptfoo's configuration has a list of tests, inspect's "
+                        "samples "
                         "are a JSON object a line, with an input each")
     return rows
 
@@ -41,11 +42,12 @@ def replies_from(path: Path) -> dict[str, dict[str, str]]:
     elif isinstance(held, dict) and isinstance(held.get("samples"), list):
         found = inspect.replies(held)
     else:
-        raise UserError(f"{path}: holds no replies; give it what `promptfoo eval --output FILE.json` wrote, or an "
+        raise UserError(f"{path}: contains no replies; give a file that `promptfoo eval --output FILE.json` wrote, or "
+                        "an "
                         "inspect log in JSON")
     found = {name: replies for name, replies in found.items() if replies}
     if not found:
-        raise UserError(f"{path}: holds no replies that a question belongs to; each needs the question it answers")
+        raise UserError(f"{path}: no reply names its question; each needs the question that it answers")
     return found
 
 

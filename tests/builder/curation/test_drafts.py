@@ -147,7 +147,7 @@ def test_a_files_questions_are_imported(lamps, name, data, asked):
 
 @pytest.mark.parametrize(("name", "data", "why"), [
     ("a.jsonl", b'{"question": "One?"}\n{"question": ""}', "a.jsonl:2: question is missing"),
-    ("a.jsonl", b"\xff\xfe", "a.jsonl: not UTF-8"), ("a.json", b"[]", "a.json: holds no questions"),
+    ("a.jsonl", b"\xff\xfe", "a.jsonl: not UTF-8"), ("a.json", b"[]", "a.json: contains no questions"),
     ("a.yaml", b"tests: [{vars: {question: One?}, metadata: {answer: 2024-01-01}}]", "a.yaml, question 1: contains"),
     ("a.yml", b"a: [", "a.yml:1: can't be understood")])
 def test_a_broken_file_adds_nothing_and_is_named_as_the_person_knows_it(lamps, name, data, why):

@@ -108,8 +108,8 @@ def test_the_key_is_sent_and_a_tired_endpoint_is_asked_again(endpoint, monkeypat
 
 
 @pytest.mark.parametrize(("mind", "said"), [("refuses", "refuses to judge (status 401)"),
-                                            ("broken", "can't be asked to judge (status 500)"),
-                                            ("another", "doesn't answer as an OpenAI-compatible endpoint")])
+                                            ("broken", "can't be reached (status 500)"),
+                                            ("another", "does not answer like an OpenAI-compatible endpoint")])
 def test_an_endpoint_that_is_none_is_one_line(endpoint, mind, said, monkeypatch):
     monkeypatch.setenv(model_judge.KEY, "secret")
     with pytest.raises(UserError) as told:
@@ -120,5 +120,5 @@ def test_an_endpoint_that_is_none_is_one_line(endpoint, mind, said, monkeypatch)
 def test_nobody_there_is_one_line(monkeypatch):
     monkeypatch.setattr(model_judge, "WAIT", 0.0)
     for url in ("http://127.0.0.1:9/v1", "nonsense", "http://[::1"):
-        with pytest.raises(UserError, match="can't be asked to judge"):
+        with pytest.raises(UserError, match="can't be reached"):
             asked(url, "any", rows(["a"], ["bc"]))

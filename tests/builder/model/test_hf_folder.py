@@ -268,11 +268,11 @@ def test_the_known_splits_are_those_of_llama_cpp(tmp_path, split):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("config.json", None, "holds no config.json"), ("tokenizer.json", None, "holds no tokenizer.json"),
-    ("model.safetensors", None, "no whole model"), ("chat_template.jinja", None, "has no chat template"),
+    ("config.json", None, "contains no config.json"), ("tokenizer.json", None, "contains no tokenizer.json"),
+    ("model.safetensors", None, "no complete model"), ("chat_template.jinja", None, "has no chat template"),
     ("config.json", "nonsense", "config.json"), ("tokenizer.json", "nonsense", "tokenizer.json: can't be read"),
     ("config.json", '{"model_type": "unheard-of"}', "can't read its config.json"),
-    ("adapter_config.json", "{}", "no whole model"), ("model.safetensors", "nonsense", "can't be read")])
+    ("adapter_config.json", "{}", "no complete model"), ("model.safetensors", "nonsense", "can't be read")])
 def test_folders_that_hold_no_model_are_one_line(tmp_path, name, content, message):
     folder = write_folder(tmp_path / "llama")
     (folder / name).unlink() if content is None else (folder / name).write_text(content)
@@ -282,7 +282,7 @@ def test_folders_that_hold_no_model_are_one_line(tmp_path, name, content, messag
 
 
 def test_a_name_of_a_hub_is_to_be_downloaded_first():
-    with pytest.raises(UserError, match="download a model of a hub first, then give its folder"):
+    with pytest.raises(UserError, match="a model from a hub must be downloaded first"):
         prepared("somebody/some-model")
 
 

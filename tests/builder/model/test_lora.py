@@ -136,7 +136,7 @@ def test_what_is_not_plain_lora_is_refused(base, make, tmp_path, settings):
     (lambda tensors: tensors | {FIRST: np.zeros((17, RANK), np.float32)}, "blk.0.attn_q.weight doesn't fit"),
     (lambda tensors: tensors | {FIRST: np.zeros((16, RANK + 1), np.float32)}, "blk.0.attn_q.weight doesn't fit"),
     (lambda tensors: tensors | {FIRST: np.zeros(16, np.float32)}, "blk.0.attn_q.weight doesn't fit"),
-    (lambda tensors: tensors | {FIRST: np.full((16, RANK), np.nan, np.float32)}, "not a number"),
+    (lambda tensors: tensors | {FIRST: np.full((16, RANK), np.nan, np.float32)}, "not numbers"),
     (lambda tensors: {name.replace("layers.0.", "layers.2."): values for name, values in tensors.items()},
      "blk.2.* doesn't fit"),
     (lambda tensors: tensors | {FIRST.replace("self_attn.q_proj", "block_sparse_moe.gate"): tensors[FIRST]},

@@ -188,7 +188,7 @@ def test_what_is_not_a_number_or_of_another_base_is_refused(small, tmp_path, met
     name = next(name for name in tensors if "q_proj" in name)
     save_file(tensors | {name: torch.full_like(tensors[name], float("nan"))}, folder / WEIGHTS[method],
               {"format": "pt"})
-    with pytest.raises(UserError, match="not a number; train again with a lower learning rate"):
+    with pytest.raises(UserError, match="not numbers; train again with a lower learning rate"):
         write_merged(folder, small, tmp_path / "it.gguf", "f16")
     assert not (tmp_path / "it.gguf").exists()
 

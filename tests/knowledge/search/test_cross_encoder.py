@@ -126,20 +126,21 @@ def configure(folder, **settings):
 
 
 BAD = {
-    "no folder": (shutil.rmtree, "holds no model.safetensors"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "holds no model.safetensors"),
-    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "holds no tokenizer.json"),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
+    "no folder": (shutil.rmtree, "contains no model.safetensors"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "contains no model.safetensors"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "contains no tokenizer.json"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "contains no config.json"),
     "damaged config": (lambda folder: (folder / "config.json").write_text("[]"), "its config.json is damaged"),
     "damaged weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "can't be exported"),
     "damaged tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "can't be exported"),
-    "code of its own": (lambda folder: configure(folder, auto_map={"AutoModel": "code.Model"}), "code of its own"),
+    "code of its own": (lambda folder: configure(folder, auto_map={"AutoModel": "code.Model"}), "contains program "
+                                                                                                "code"),
     "three labels": (lambda folder: save_cross_encoder(folder, labels=3), "3 labels"),
     "two labels": (lambda folder: save_cross_encoder(folder, labels=2), "2 labels"),
-    "an encoder": (lambda folder: configure(folder, architectures=["BertModel"]), "is no cross-encoder (BertModel"),
-    "not a number": (lambda folder: save_cross_encoder(folder, broken=True), "its ONNX export gives other scores"),
+    "an encoder": (lambda folder: configure(folder, architectures=["BertModel"]), "is not a cross-encoder (BertModel"),
+    "not a number": (lambda folder: save_cross_encoder(folder, broken=True), "its ONNX export gives different scores"),
     "a prompt": (lambda folder: resave(folder, prompts={"all": "Is it of use? "}, default_prompt_name="all"),
-                 "its ONNX export gives other scores"),
+                 "its ONNX export gives different scores"),
 }
 
 

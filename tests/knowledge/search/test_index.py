@@ -157,7 +157,7 @@ def test_a_filter_that_nothing_fits_says_what_there_is(built, encoder):
 
 def test_another_encoder_is_refused(built, encoder):
     encoder.sha256 = "others"
-    with pytest.raises(UserError, match="another encoder"):
+    with pytest.raises(UserError, match="different encoder"):
         Index.open(built, encoder)
 
 

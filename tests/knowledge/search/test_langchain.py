@@ -241,8 +241,8 @@ def test_a_class_is_found_by_its_name():
 @pytest.mark.parametrize(("setting", "reason"), [
     ("langchain:no_such_package.here:Thing", "not found"),
     ("langchain:langchain_core.embeddings:Nothing", "not found.*Nothing"),
-    ("langchain:langchain_core.vectorstores:InMemoryVectorStore", "is no LangChain Embeddings"),
-    ("langchain:os:getcwd", "is no LangChain Embeddings"),
+    ("langchain:langchain_core.vectorstores:InMemoryVectorStore", "is not a LangChain Embeddings"),
+    ("langchain:os:getcwd", "is not a LangChain Embeddings"),
     ("langchain:langchain_core.embeddings", "write langchain:"),
     ("langchain:os:system('ls')", "write langchain:"),
     ("langchain:.os:path", "write langchain:"),

@@ -220,7 +220,7 @@ def test_only_the_documents_asked_for_are_searched(built):
     assert "no document fits the filter; there are folders none; languages en" in said
     found = json.loads(twofold("ask", built.folder, "When do parcels leave?", "--json", "--language", "en").stdout)
     assert found["sources"]
-    assert "is no day" in failed(twofold("ask", built.folder, "When?", "--since", "tomorrow"))
+    assert "is not a date" in failed(twofold("ask", built.folder, "When?", "--since", "tomorrow"))
 
 
 def test_a_question_that_leans_on_the_one_before(built):

@@ -118,7 +118,7 @@ def test_files_are_added_by_the_first_click_and_a_second_one_changes_nothing(pag
     test = button(button(test, "Add").click().run(), "Add").click().run().run()
     told = said(test).replace("\\", "")
     assert not test.exception and "1 of 3 files added. Index them" in told
-    assert "void.md: is empty; choose a file that holds text" in told and "house.md: is there already" in told
+    assert "void.md: is empty; choose a file that holds text" in told and "house.md: already exists" in told
     assert sorted(file.name for file in (written / "documents").iterdir()) == ["house.md", "new.md"]
     test.file_uploader[0].set_value([("house.md", b"# Other", "text/markdown")])
     test.checkbox[0].check()
@@ -136,7 +136,7 @@ def test_a_document_is_taken_out_and_can_be_had_back(page, written):
     assert not test.exception and "Waiting to be indexed: documents/house.md" in said(test)
     kept, = (written / ".twofold" / "removed").iterdir()
     assert kept.name.endswith("-house.md") and kept.read_text() == text
-    with pytest.raises(UserError, match="no file of this assistant"):
+    with pytest.raises(UserError, match="not a file of this assistant"):
         remove_file(written, "documents/../brand.yaml")
     remove_file(written, "documents/cats.md")
     told = said(test.run())
@@ -190,7 +190,7 @@ def test_uploaded_files_lie_below_documents_and_take_no_others_place(tmp_path):
     held = sorted(file.name for file in (tmp_path / "documents").iterdir())
     assert held == ["a.md", "b.md", "c.md", "d.md", "e f.MD"]
     assert len(read_documents(tmp_path)[0]) == 5
-    with pytest.raises(UserError, match=r"a\.md: is there already"):
+    with pytest.raises(UserError, match=r"a\.md: already exists"):
         add_file(tmp_path, "a.md", b"other")
     assert (tmp_path / "documents" / "a.md").read_bytes().startswith(b"# Text")
     add_file(tmp_path, "a.md", b"other", replace_it=True)
