@@ -61,12 +61,12 @@ def calibrate(base: Base, settings: Training, rows: Sequence[Row], held_out: Seq
     spent = sum(step for step, _ in figures)
     around = time.perf_counter() - start - spent
     pace = sum(step for step, _ in figures[1:]) / sum(tokens for _, tokens in figures[1:])
-    steps, tokens, least, forward = workload(learnt, judged, pairs, settings)
+    steps, count, tokens, least, forward = workload(learnt, judged, pairs, settings)
     growth = max(1.0, computed_tokens(batches[-1]) / max(tokens for _, tokens in figures))
     activations = round((peak_memory() - opened) * growth)
     load = TrainingLoad(weights=sum(weight.numel() for weight in model.parameters()),
                         learning=sum(weight.numel() for weight in learning(model).values()),
-                        layers=len(trunk(model).layers), steps=steps, tokens=tokens, forward_tokens=forward,
+                        layers=len(trunk(model).layers), steps=steps, rows=count, tokens=tokens, forward_tokens=forward,
                         activation_bytes=activations, full=settings.method == "full")
     frozen = sum(len(row.ids) for row in (*learnt, *judged)) if settings.frozen_layers else 0  # their output is kept
     kept = frozen * int(model.config.hidden_size) * max(dtype.itemsize for dtype in DTYPES.values())
@@ -115,8 +115,8 @@ def _batches(items: Sequence[Item], settings: Training) -> list[list[Item]]:
 
 
 def workload(rows: Sequence[Encoded], held_out: Sequence[Encoded], pairs: Sequence[Pair], settings: Training
-             ) -> tuple[int, float, float, float]:
-    """Steps of `recipe.train`; their tokens, also where it stops as early as it may; tokens that only run forward.
+             ) -> tuple[int, int, float, float, float]:
+    """Steps of `recipe.train`, their rows and tokens; tokens if it stops as early as it may; those only run forward.
 
     Every epoch is taken to be like the first: another order packs a little otherwise.
     """
@@ -127,10 +127,11 @@ def workload(rows: Sequence[Encoded], held_out: Sequence[Encoded], pairs: Sequen
     preferred = settings.preference_epochs if learnt else 0
     steps = (math.ceil(len(rows) / settings.batch) * (tries + settings.epochs)
              + math.ceil(len(learnt) / settings.batch) * preferred)
+    count = len(rows) * (tries + settings.epochs) + 2 * len(learnt) * preferred
     epoch, watched = (sum(map(computed_tokens, _batches(items, settings))) for items in (rows, held_out))
     preferring = sum(map(computed_tokens, _batches(learnt, settings))) * preferred
     forward: float = watched * (2 * tries + settings.epochs + 1)
     if pairs:
         forward += computed_tokens(measured) * (preferred + 1) + 2 * computed_tokens(measured or learnt)
         forward += computed_tokens(pairs) if settings.preferences == "dpo" else 0
-    return steps, epoch * (tries + settings.epochs) + preferring, epoch * (tries + fewest) + preferring, forward
+    return steps, count, epoch * (tries + settings.epochs) + preferring, epoch * (tries + fewest) + preferring, forward

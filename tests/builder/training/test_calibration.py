@@ -36,9 +36,9 @@ def test_the_tokens_counted_are_those_that_training_computes(settings, small, tm
     items = encoded(18)
     run = Run(settings.epochs, 1e-3, settings.batch, settings.seed)
     record = fit(adapt(load_base(small), settings), items, [], run, tmp_path, "k", lambda *_: None)
-    steps, tokens, fewest, forward = workload(items, [], [], settings)
+    steps, count, tokens, fewest, forward = workload(items, [], [], settings)
     assert tokens == pytest.approx(record["computed_tokens"], rel=0.05)  # another order packs a little otherwise
-    assert (steps, fewest, forward) == (record["steps"], tokens, 0)
+    assert (steps, count, fewest, forward) == (record["steps"], 18 * settings.epochs, tokens, 0)
 
 
 def test_the_tokens_of_a_step_are_those_that_training_computes(small, tmp_path):
@@ -51,11 +51,12 @@ def test_rates_epochs_and_preferences_are_all_counted():
     items, held_out = encoded(20), encoded(6, 1)
     pairs = [Pair(*both) for both in zip(encoded(16, 2), encoded(16, 3), strict=True)]
     settings = Training(epochs=5, batch=4, learning_rate="auto", preference_epochs=2)
-    steps, tokens, fewest, forward = workload(items, held_out, pairs, settings)
+    steps, count, tokens, fewest, forward = workload(items, held_out, pairs, settings)
+    assert count == 20 * (len(RATES) + 5) + 2 * 2 * 14
     assert steps == 5 * (len(RATES) + 5) + 2 * math.ceil(14 / 4)  # every eighth pair is kept apart
-    epoch = workload(items, [], [], Training(epochs=1, batch=4))[1]
+    epoch = workload(items, [], [], Training(epochs=1, batch=4))[2]
     assert tokens - fewest == 2 * epoch  # two of five epochs may be left out
-    learnt = workload([], [], pairs, settings)[1]
+    learnt = workload([], [], pairs, settings)[2]
     assert tokens == (len(RATES) + 5) * epoch + learnt and learnt > 0
     watched, apart, all_pairs = (
         sum(computed_tokens(some[place:place + 4]) for place in range(0, len(some), 4))
@@ -66,7 +67,7 @@ def test_rates_epochs_and_preferences_are_all_counted():
 def test_shared_prompts_are_counted_once():
     one = Encoded((*range(1, 60), 7, 8, 9), 60)
     assert computed_tokens([one, one]) < 1.2 * computed_tokens([one])
-    assert workload([one], [], [], Training(epochs=1)) == (1, 61, 61, 0)
+    assert workload([one], [], [], Training(epochs=1)) == (1, 1, 61, 61, 0)
 
 
 @pytest.mark.parametrize("frozen", [0, 1])

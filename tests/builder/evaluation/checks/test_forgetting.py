@@ -233,6 +233,7 @@ def test_an_adapter_whose_b_is_zero_changes_no_log_probability(base, tmp_path):
                mean_log_probabilities(base, write_adapter(tmp_path / "adapter", 0.0), texts))
 
 
+@pytest.mark.thorough
 def test_an_adapter_that_makes_no_numbers_is_one_line(base, tmp_path):
     with pytest.raises(UserError, match="not numbers; lower training.learning_rate"):
         mean_log_probabilities(base, write_adapter(tmp_path / "adapter", 1e30), ["The lake is cold."])
