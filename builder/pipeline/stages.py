@@ -27,11 +27,18 @@ from builder.evaluation.provenance import provenance
 from builder.evaluation.report import Build, Checks, Report, read_report
 from builder.model import prepare
 from builder.pipeline.index_stage import IndexSummary, build_index, found_by_questions
-from builder.pipeline.train_stage import NO_PASSAGES, VERSION, TrainingSummary, fine_tuned, prompt_text, train
+from builder.pipeline.train_stage import (
+    NO_PASSAGES,
+    VERSION,
+    TrainingSummary,
+    examples_of,
+    fine_tuned,
+    prompt_text,
+    train,
+)
 from builder.report.files import write_report
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES
-from builder.workspace.examples import hold_out
 from builder.workspace.folder import BUILDING, FINDINGS, Watch, Workspace
 from builder.workspace.releases import Gate, freeze, live_name, read_release
 from knowledge.errors import UserError
@@ -174,7 +181,8 @@ def _checks(workspace: Workspace, adapter: Path, passages: Path | None, scratch:
     tick(2, 3, "what it memorised of the examples")
     if retriever:
         assistant = Assistant(brand, engine, retriever, True, fixed_phrases(brand, examples))
-        checks.memorised = memorised(assistant, examples, retriever.index, _trained_with(workspace, adapter),
+        learnt, _ = examples_of(adapter, examples, brand.training.seed)
+        checks.memorised = memorised(assistant, learnt, retriever.index, _trained_with(workspace, adapter),
                                         limits.memorised)
     return checks
 
@@ -211,7 +219,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
             other = brand.model_copy(update={"training": brand.training.model_copy(update=NO_PASSAGES)})
             adapter, _ = fine_tuned(workspace, other, watch)
             untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
-        _, apart = hold_out(workspace.examples, brand.training.seed)
+        _, apart = examples_of(state.adapter, workspace.examples, brand.training.seed)
         report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
                        extras.paraphrases, extras.samples, outside)
         if extras.seeds > 1 and state.adapter:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from builder.scoring.tone import fixed_phrases
 from builder.training.batching import Preference, Row
 from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, mix, preferred
 from builder.workspace.brand import Brand
-from builder.workspace.examples import hold_out
+from builder.workspace.examples import Example, hold_out
 from builder.workspace.folder import Watch, Workspace
 from builder.workspace.releases import read_release
 from knowledge.errors import UserError
@@ -26,7 +27,7 @@ from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
 
 NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
 """Settings of a training that shows no passages: each row that would have held some is shown without."""
-VERSION = "3"
+VERSION = "4"
 """Of what the stages do; a new one makes them run again on the same inputs."""
 
 
@@ -62,7 +63,8 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, prompt_text(brand),
                      str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
                      *([brand.model.precision] if brand.training.method in WHOLE else []),
-                     json.dumps([[asdict(row) for row in rows] for rows in (examples, workspace.preferences)]))
+                     *(example.sha256 for example in examples), "preferences",
+                     *(part for choice in workspace.preferences for part in (choice.better.sha256, choice.worse)))
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
@@ -70,12 +72,15 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
 
         must_be_servable(base, brand.training.method)
         work = workspace.place("training", key)
-        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"))
+        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"), _trained(earlier))
         fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
         write_served(folder, base, brand.training.method, brand.model.precision)
         write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
                                              "index": passages.name if passages else None,
-                                             "held_out_lines": [example.line for example in rows.held_out_examples]})
+                                             "trained": sorted(_trained(earlier) | {
+                                                 example.sha256 for example in rows.trained_examples}),
+                                             "held_out": sorted({
+                                                 example.sha256 for example in rows.held_out_examples})})
 
     made = not place.exists()
     folder = make_folder(place, fill)
@@ -98,20 +103,39 @@ def prompt_text(brand: Brand) -> str:
     return json.dumps(render(brand, "question", [("heading", "text")]))
 
 
-def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path,
-          tick: Tick) -> tuple[Mix, list[Preference]]:
+def examples_of(adapter: Path | None, examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Of the examples as they are now those that the adapter learnt, and those that its training held out.
+
+    One that came or changed since is neither. Without an adapter nothing is learnt, and what it would hold out is.
+    """
+    if adapter is None:
+        return hold_out(examples, seed)
+    record = read_json(adapter / "adapter.json")
+    trained, held_out = (set(record.get(part, ())) for part in ("trained", "held_out"))
+    return ([example for example in examples if example.sha256 in trained],
+            [example for example in examples if example.sha256 in held_out - trained])
+
+
+def _trained(adapter: Path | None) -> set[str]:
+    """The hashes of all examples that an adapter has learnt, and of those that it began with had."""
+    return set(read_json(adapter / "adapter.json").get("trained", ())) if adapter else set()
+
+
+def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path, tick: Tick,
+          learnt: set[str]) -> tuple[Mix, list[Preference]]:
     """What is to be learnt. Kept in `work`, so that a run that carries on learns the same to the letter."""
     file = work / "rows.json"
     if not file.exists():
         retriever = open_retriever(brand, passages) if passages else None
-        made = mix(brand, workspace.examples, retriever, base_replies(workspace, brand), tick)
+        made = mix(brand, workspace.examples, retriever, base_replies(workspace, brand), tick, learnt)
         pairs = preferred(brand, workspace.preferences, retriever, fixed_phrases(brand, workspace.examples))
         work.mkdir(parents=True, exist_ok=True)
         write_json(file, {"rows": [asdict(row) for row in made.rows], "pairs": [asdict(pair) for pair in pairs],
                           "held_out": [asdict(row) for row in made.held_out]})
     kept = read_json(file)
-    _, apart = hold_out(workspace.examples, brand.training.seed)
-    return (Mix(tuple(Row(**row) for row in kept["rows"]), tuple(Row(**row) for row in kept["held_out"]), tuple(apart)),
+    trained, apart = hold_out(workspace.examples, brand.training.seed, learnt)
+    return (Mix(tuple(Row(**row) for row in kept["rows"]), tuple(Row(**row) for row in kept["held_out"]),
+                tuple(trained), tuple(apart)),
             [Preference(Row(**pair["chosen"]), Row(**pair["rejected"])) for pair in kept["pairs"]])
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -26,10 +26,11 @@ Answer = Callable[[Sequence[list[Message]]], list[str]]
 
 @dataclass(frozen=True)
 class Mix:
-    """What is trained on, what the loss is watched on, and the examples kept apart as voice to compare with."""
+    """What is trained on, what the loss is watched on, and the examples of either; the latter are voice to compare."""
 
     rows: tuple[Row, ...]
     held_out: tuple[Row, ...]
+    trained_examples: tuple[Example, ...]
     held_out_examples: tuple[Example, ...]
 
     @property
@@ -39,17 +40,17 @@ class Mix:
 
 
 def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, answer: Answer,
-        tick: Tick = silent) -> Mix:
-    """The rows of one training.
+        tick: Tick = silent, learnt: Collection[str] = ()) -> Mix:
+    """The rows of one training; examples of the hashes `learnt` were trained on before and are not held out.
 
     Tone and closed rows show the question alone; grounded rows the same question with the passage that its reply rests
     on among distractors that search puts beside it; abstaining rows only passages that don't answer; replay rows are
-    base model answers general requests, without the brand. Held-out rows are the same whatever the shares,
+    general requests in the base model's own words, without the brand. Held-out rows are the same whatever the shares,
     so that two mixes can be compared by their loss.
     """
     settings = brand.training
     chance = random.Random(settings.seed)
-    trained, apart = hold_out(examples, settings.seed)
+    trained, apart = hold_out(examples, settings.seed, learnt)
     fixed = fixed_phrases(brand, examples)
     rows: list[Row] = []
     for example in trained:
@@ -61,7 +62,7 @@ def mix(brand: Brand, examples: Sequence[Example], retriever: Retriever | None, 
     asked = [[{"role": "user", "content": request}] for request in chosen]
     tick(0, len(chosen), "base model answers general requests")
     rows += [Row(messages, reply, "replay") for messages, reply in zip(asked, answer(asked), strict=True)]
-    return Mix(tuple(rows), tuple(held_out), tuple(apart))
+    return Mix(tuple(rows), tuple(held_out), tuple(trained), tuple(apart))
 
 
 def _rows(brand: Brand, example: Example, retriever: Retriever | None, fixed: Sequence[str], settings: Training,

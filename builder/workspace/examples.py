@@ -4,13 +4,14 @@ import codecs
 import csv
 import io
 import json
-import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from knowledge.errors import UserError
+from knowledge.files import hash_bytes
 
 LONGEST_LINE = 1_000_000
 """Characters; a longer line is a damaged file, not a conversation."""
@@ -31,6 +32,11 @@ class Example:
     history: tuple[tuple[str, str], ...]
     """Earlier turns as (role, content); no system message."""
     line: int
+
+    @property
+    def sha256(self) -> str:
+        """Of what it says, wherever it stands."""
+        return hash_bytes(json.dumps([self.question, self.reply, self.history]))
 
 
 @dataclass(frozen=True)
@@ -237,11 +243,22 @@ def as_question(row: dict[str, Any], place: str, line: int) -> Question:
                     tuple(map(str, row.get("paraphrases", []))), str(row.get("group") or f"line {line}"), line)
 
 
-def hold_out(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
-    """Examples to train on and examples kept apart."""
-    apart = set(random.Random(seed).sample(range(len(examples)), kept_apart(len(examples))))
-    return ([one for number, one in enumerate(examples) if number not in apart],
-            [one for number, one in enumerate(examples) if number in apart])
+def hold_out(examples: Sequence[Example], seed: int, learnt: Collection[str] = ()
+             ) -> tuple[list[Example], list[Example]]:
+    """Examples to train on and examples kept apart, chosen by what each one says.
+
+    So a line that comes or goes moves no other one, and two that say the same stay together. `learnt` are the hashes
+    of those that an earlier training saw: they are never kept apart.
+    """
+    counts = Counter(example.sha256 for example in examples)
+    apart, wanted = set[str](), kept_apart(len(examples))
+    for sha256 in sorted(counts.keys() - set(learnt), key=lambda sha256: hash_bytes(str(seed), sha256)):
+        if wanted <= 0:
+            break
+        apart.add(sha256)
+        wanted -= counts[sha256]
+    return ([example for example in examples if example.sha256 not in apart],
+            [example for example in examples if example.sha256 in apart])
 
 
 def kept_apart(count: int) -> int:

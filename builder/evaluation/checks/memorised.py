@@ -15,7 +15,7 @@ from builder.model.prompt import Message, render
 from builder.scoring.grounded import claims
 from builder.scoring.statistics import interval
 from builder.scoring.text import places, without
-from builder.workspace.examples import Example, hold_out
+from builder.workspace.examples import Example
 from knowledge.errors import UserError
 from knowledge.files import Tick, silent
 from knowledge.search.index import Index
@@ -59,7 +59,7 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
 
     `before` is the index that the adapter was trained with, where `index` is a newer one: what its passages said and
     the documents no longer say is `stale`, asked for first and listed first. The questions are those of trained
-    examples whose reply rests on a passage, and passages' sentences to complete. A fact is stated from the weights
+    `examples` whose reply rests on a passage, and passages' sentences to complete. A fact is stated from the weights
     when the reply holds it, and neither the prompt, nor the brand's own phrases, nor the untuned model's reply to the
     same prompt does: how much was `asked`, the number of different `facts`, the `stated` ones, their `share` with its
     95 % interval by passage, `met` where it is at most `tolerated`, and a `sentence` for the user.
@@ -93,10 +93,9 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
 
 def _probes(assistant: Assistant, examples: Sequence[Example], trained: Index,
             current: Mapping[tuple[str, ...], str]) -> Iterator[_Probe]:
-    """The questions of examples that were trained on, then those made from passages, stale facts' first."""
+    """The questions of the examples, which were trained on, then those made from passages, stale facts' first."""
     chance = random.Random(assistant.brand.training.seed)
-    learnt, _ = hold_out(examples, assistant.brand.training.seed)
-    asked = (probe for example in chance.sample(learnt, len(learnt))
+    asked = (probe for example in chance.sample(examples, len(examples))
              if (right := support(example, trained, assistant.fixed))
              for probe in _probe(assistant, example.question, _turns(example), right.passage,
                                  f"example line {example.line}"))

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.answering.opening import open_retriever
 from builder.answering.support import support
@@ -6,7 +8,7 @@ from builder.model.prompt import ASKED, render
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import mix
 from builder.workspace.brand import Training
-from builder.workspace.examples import hold_out
+from builder.workspace.examples import Example, hold_out
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,32 @@ def test_the_same_seed_gives_the_same_mix(built, retriever):
     assert mixed(built, retriever, seed=3) == mixed(built, retriever, seed=3)
 
 
+LINES = st.lists(st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)), min_size=40, max_size=90)
+
+
+def as_examples(pairs):
+    return [Example(question, reply, (), line) for line, (question, reply) in enumerate(pairs, 1)]
+
+
 def test_held_out_examples_are_kept_apart(built):
-    many = built.examples * 6
-    trained, apart = hold_out(many, 0)
-    assert (len(trained), len(apart)) == (51, 9)
     assert hold_out(built.examples, 0) == (built.examples, [])
+    trained, apart = hold_out(as_examples((f"Question {number}?", "Yes.") for number in range(60)), 0)
+    assert (len(trained), len(apart)) == (51, 9)
+
+
+@given(LINES, st.integers(0, 89), st.integers(0, 5))
+def test_a_line_that_goes_moves_at_most_one_other_across_and_no_two_that_say_the_same_are_parted(pairs, gone, seed):
+    examples = as_examples(pairs)
+    trained, apart = hold_out(examples, seed)
+    assert sorted([*trained, *apart], key=lambda example: example.line) == examples
+    assert not {example.sha256 for example in trained} & {example.sha256 for example in apart}
+    fewer = as_examples(pairs[:gone] + pairs[gone + 1:])
+    moved = {example.sha256 for example in hold_out(fewer, seed)[1]} ^ {example.sha256 for example in apart}
+    assert len(moved) <= 2 or len(fewer) < 40  # the one that went, and the next in its place or one fewer
+
+
+@given(LINES, st.data())
+def test_what_was_learnt_before_is_never_held_out(pairs, data):
+    examples = as_examples(pairs)
+    learnt = data.draw(st.sets(st.sampled_from([example.sha256 for example in examples])))
+    assert not learnt & {example.sha256 for example in hold_out(examples, 0, learnt)[1]}
