@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 import knowledge  # noqa: F401 - before torch, so that its threads wait asleep
+from knowledge.files import held
 
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=200, deadline=None)
@@ -89,7 +90,19 @@ def tiny(tmp_path_factory):
     """A model of two layers with random weights and the embedded one's words: all that needs only *a* model."""
     from tests.fakes import save_tiny_model
 
-    return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    return once(tmp_path_factory, "tiny", save_tiny_model)
+
+
+def once(tmp_path_factory, name, make):
+    """The folder that `make` fills: by one of the test processes, and used by all."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / f"once-{name}"
+    with held(folder.parent / f"once-{name}.lock"):
+        if not folder.exists():
+            shutil.rmtree(begun := folder.with_suffix(".begun"), ignore_errors=True)
+            make(begun)
+            begun.rename(folder)
+    return folder
 
 
 @pytest.fixture
@@ -111,13 +124,22 @@ def build(folder):
 @pytest.fixture(scope="session")
 def built(tiny, tmp_path_factory):
     """The workspace built with the tiny model; tests must not change it."""
-    return build(write_workspace(tmp_path_factory.mktemp("built") / "lamps", tiny))
+    return own_copy(tmp_path_factory, once(tmp_path_factory, "built", lambda place: build(write_workspace(
+        place / "lamps", tiny))))
 
 
 @pytest.fixture(scope="session")
 def really_built(tmp_path_factory):
     """The workspace built with the embedded model, in a minute or two; tests must not change it."""
-    return build(write_workspace(tmp_path_factory.mktemp("built") / "lamps"))
+    return own_copy(tmp_path_factory, once(tmp_path_factory, "really-built", lambda place: build(write_workspace(
+        place / "lamps"))))
+
+
+def own_copy(tmp_path_factory, place):
+    """This process's copy of a built workspace: it keeps replies there, in a database of its own."""
+    from builder.workspace.folder import Workspace
+
+    return Workspace(shutil.copytree(place / "lamps", tmp_path_factory.mktemp("built") / "lamps"))
 
 
 @pytest.fixture

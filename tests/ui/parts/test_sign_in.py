@@ -99,7 +99,7 @@ def test_who_is_not_signed_in_sees_the_sign_in_page_and_nothing_else(visitor, gu
 def test_who_is_on_the_list_gets_in(visitor, guarded, email):
     guarded[1].claims["email"] = email
     sign_in_at(visitor)
-    visitor.page.get_by_test_id(MENU).first.wait_for()
+    visitor.page.get_by_text("Signed in as").first.wait_for()
     assert f"Signed in as {email}" in [line.replace("\u200b", "") for line in read(visitor)]
     visitor.visit("Chat")
 
