@@ -40,6 +40,11 @@ class ReleaseComparison:
         """The scores that got worse."""
         return [score for score, found in self.scores.items() if found and found.outcome == Outcome.FORGOT]
 
+    @property
+    def unclear(self) -> list[str]:
+        """The scores that may have got worse by more than the margin, or not: there are too few questions to tell."""
+        return [score for score, found in self.scores.items() if not found or found.outcome == Outcome.CANNOT_TELL]
+
     def lines(self) -> list[str]:
         """What was found, a line for each score."""
         return [f"{score}: fewer than {FEWEST} groups of questions in common with {self.release}" if found is None else

@@ -396,7 +396,6 @@ class Forgetting(Part):
     """What the adapter lost of the base model's general ability."""
 
     outcome: Outcome
-    met: bool
     parts: dict[str, ForgettingPart]
     items: list[ForgettingItem]
     seconds: float

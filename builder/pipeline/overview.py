@@ -73,8 +73,8 @@ def _next(here: Workspace, documents: int, examples: int, questions: int) -> tup
     if not questions:
         return "questions", "It has no test questions yet, so nothing shows how good it is."
     if known[-1] != live_name(here):
-        if failed := len(read_release(here, known[-1]).missed):
-            return "promote", f"{known[-1]} is built, but failed {failed} of its checks. Look at them."
+        if doubts := read_release(here, known[-1]).doubts:
+            return "promote", f"{known[-1]} is built, but not all checks passed ({doubts}). Look at them."
         return "promote", f"{known[-1]} is built and passed its checks. Promote it to make it live."
     return "ask", f"{known[-1]} is live."
 

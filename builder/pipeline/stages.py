@@ -40,7 +40,7 @@ from builder.report.files import write_report
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.folder import BUILDING, FINDINGS, Watch, Workspace
-from builder.workspace.releases import Gate, freeze, live_name, read_release
+from builder.workspace.releases import Gate, GateOutcome, freeze, live_name, read_release
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes, held, make_folder, read_json, write_json
 from knowledge.search.index import Index
@@ -261,7 +261,7 @@ def _report_gates(workspace: Workspace, report: Report) -> list[Gate]:
         return report_gates(report, workspace.brand.gates, compare_with_release(workspace, report, live))
     except UserError as error:  # of a version that can't be read: nothing shows that it is no worse
         return [*report_gates(report, workspace.brand.gates), Gate(
-            name=f"no worse than {live}", met=False, reason=str(error), next="or promote it with --force")]
+            name=f"no worse than {live}", outcome=GateOutcome.UNDECIDED, reason=str(error))]
 
 
 @contextmanager

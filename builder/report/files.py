@@ -12,6 +12,7 @@ from builder.evaluation.judge import SCORES
 from builder.evaluation.report import Report
 from builder.report import pages as reporting
 from builder.workspace.folder import Workspace
+from builder.workspace.releases import GateOutcome
 from knowledge.files import write_json, write_text
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -59,7 +60,8 @@ def to_junit(report: Report) -> str:
     whole = ElementTree.Element("testsuites", name=_text(report.name))
     suites: dict[str, list[tuple[str, str, float, str]]] = {}
     for gate in report.build.gates if report.build else []:
-        suites.setdefault("gates", []).append((gate.name, "" if gate.met else "missed", 0.0, gate.reason))
+        why = "" if gate.outcome == GateOutcome.MET else gate.outcome.value
+        suites.setdefault("gates", []).append((gate.name, why, 0.0, gate.reason))
     for row in report.rows:
         for system, reply in row.replies.items():
             suites.setdefault(system, []).append((f"line {row.line}: {row.question}", reply.cause,

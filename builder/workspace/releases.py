@@ -3,9 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from builder.workspace.brand import Brand, as_brand
 from builder.workspace.folder import PARTS, State, Workspace
@@ -13,17 +15,35 @@ from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import hash_bytes, hash_files, make_folder, read_json, write_json
 
 
+class GateOutcome(StrEnum):
+    """What became of a gate; the values are what people read."""
+
+    MET = "passed"
+    MISSED = "failed"
+    UNDECIDED = "undecided"
+
+
 class Gate(BaseModel):
-    """One check of a release: whether it passed, why, and what to do where it didn't."""
+    """One check of a release: what came of it, why, and what to do where it did not pass."""
 
     name: str
-    met: bool
+    outcome: GateOutcome
     reason: str = Field(validation_alias=AliasChoices("reason", "said"))  # "said" in files of older versions
     next: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_version(cls, values: Any) -> Any:
+        """Older files say only whether it was `met`."""
+        if isinstance(values, dict) and "met" in values:
+            met = {"outcome": GateOutcome.MET if values["met"] else GateOutcome.MISSED}
+            return met | {name: value for name, value in values.items() if name != "met"}
+        return values
+
     def __str__(self) -> str:
         """The gate in one line."""
-        return f"{'passed' if self.met else 'FAILED'}: {self.name}: {self.reason}" + (
+        outcome = self.outcome.upper() if self.outcome == GateOutcome.MISSED else self.outcome
+        return f"{outcome}: {self.name}: {self.reason}" + (
             f"; {self.next}" if self.next else "")
 
 
@@ -49,8 +69,19 @@ class Release(BaseModel):
 
     @property
     def missed(self) -> list[Gate]:
-        """The gates that it did not meet."""
-        return [gate for gate in self.gates if not gate.met]
+        """The gates that failed."""
+        return [gate for gate in self.gates if gate.outcome == GateOutcome.MISSED]
+
+    @property
+    def undecided(self) -> list[Gate]:
+        """The gates that the tests could not decide."""
+        return [gate for gate in self.gates if gate.outcome == GateOutcome.UNDECIDED]
+
+    @property
+    def doubts(self) -> str:
+        """What stands against it, in a few words; empty where all gates are met."""
+        return "; ".join(f"{title}: {', '.join(gate.name for gate in gates)}" for title, gates in (
+            ("failed", self.missed), ("undecided", self.undecided)) if gates)
 
 
 @dataclass(frozen=True)
@@ -146,14 +177,14 @@ def live_name(workspace: Workspace) -> str | None:
 def promote(workspace: Workspace, name: str, force: bool = False) -> None:
     """Make a release live.
 
-    UserError when its files are not what they were when it was frozen; JudgedFailure when it missed a gate, unless
-    `force`.
+    UserError when its files are not what they were when it was frozen; JudgedFailure when a gate failed or could not be
+    decided, unless `force`.
     """
     release = read_release(workspace, name)
-    if release.missed and not force:
-        gate = release.missed[0]
+    for gate in [] if force else [*release.missed, *release.undecided]:
+        failed = "failed" if gate.outcome == GateOutcome.MISSED else "could not decide"
         why = "; ".join(filter(None, (gate.reason, gate.next)))
-        raise JudgedFailure(f"{name}: failed the check “{gate.name}”: {why}; add --force to promote it anyway")
+        raise JudgedFailure(f"{name}: {failed} the check “{gate.name}”: {why}; add --force to promote it anyway")
     if _hash(workspace, release.parts, release.brand, release.fixed or ()) != release.sha256:
         raise UserError(f"{name}: its files are missing or were changed after the build; run `twofold build` again")
     history = _history(workspace)

@@ -13,6 +13,7 @@ from ui.cli.common import (
     Folder,
     Json,
     check_lines,
+    failed,
     index_lines,
     print_json,
     run_stage,
@@ -118,12 +119,13 @@ def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
         show_report(results.report, workspace)
         for gate in results.report.gates:
             say(str(gate))
+    from builder.workspace.releases import read_release
+
     place = shlex.quote(str(workspace.folder))
     say(f"built in {sum(shown.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
-    failed = [gate.name for gate in results.gates if not gate.met]
-    if failed:
-        say(f"failed: {', '.join(failed)}; to promote {results.release} anyway, use --force")
-    return not failed
+    if results.release and (doubts := read_release(workspace, results.release).doubts):
+        say(f"{doubts}; to promote {results.release} anyway, use --force")
+    return not failed(results.gates)
 
 
 def _show_stage(stage: str, results: "Results") -> None:

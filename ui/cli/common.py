@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from builder.evaluation.report import Checks
     from builder.pipeline.index_stage import IndexSummary
     from builder.pipeline.train_stage import TrainingSummary
+    from builder.workspace.releases import Gate
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The assistant's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -102,3 +103,10 @@ def training_lines(summary: "TrainingSummary | None") -> list[str]:
 def check_lines(checks: "Checks | None") -> list[str]:
     """Each check in a line."""
     return [str(gate) for gate in checks.gates] if checks else []
+
+
+def failed(gates: "Sequence[Gate]") -> bool:
+    """Whether a gate failed, which makes a command's exit code 1; an undecided one doesn't."""
+    from builder.workspace.releases import GateOutcome
+
+    return any(gate.outcome == GateOutcome.MISSED for gate in gates)

@@ -9,7 +9,7 @@ import typer
 
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from ui.cli.common import Folder, Json, check_lines, print_json, run_stage
+from ui.cli.common import Folder, Json, check_lines, failed, print_json, run_stage
 
 if TYPE_CHECKING:
     from builder.evaluation.evaluate import Power
@@ -25,7 +25,7 @@ def check(folder: Folder, as_json: Json = False) -> None:
     checks = run_stage(check_stage, Workspace(folder), as_json, check_lines)
     if checks is None:
         raise UserError(f"{folder}: has no adapter to check; run `twofold train {shlex.quote(str(folder))}`")
-    if not all(gate.met for gate in checks.gates):
+    if failed(checks.gates):
         raise typer.Exit(1)
 
 
@@ -84,7 +84,7 @@ def evaluate(folder: Folder, retrieval: Annotated[bool, typer.Option(help="Test 
             show(line)
         for gate in report.gates:
             show(str(gate))
-    if not all(gate.met for gate in report.gates):
+    if failed(report.gates):
         raise typer.Exit(1)
 
 

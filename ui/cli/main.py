@@ -162,11 +162,11 @@ def releases(folder: Folder, as_json: Json = False) -> None:
     live, known = live_name(workspace), [read_release(workspace, name) for name in release_names(workspace)]
     if as_json:
         print_json({"live": live, "releases": [release.name for release in known],
-                    "missed": {release.name: release.missed for release in known}})
+                    "missed": {release.name: release.missed for release in known},
+                    "undecided": {release.name: release.undecided for release in known}})
         return
     for release in known:
-        failed = ", ".join(gate.name for gate in release.missed)
-        show(f"{release.name}{'  live' if release.name == live else ''}{f'  failed: {failed}' if failed else ''}")
+        show("  ".join(filter(None, (release.name, "live" if release.name == live else "", release.doubts))))
     if not known:
         say(f"no release yet; run twofold build {shlex.quote(str(folder))}")
     elif live is None:
@@ -175,12 +175,18 @@ def releases(folder: Folder, as_json: Json = False) -> None:
 
 @app.command()
 def promote(folder: Folder, name: str,
-            force: Annotated[bool, typer.Option("--force", help="Even if it failed a check.")] = False) -> None:
-    """Make a release live: from now on it answers."""
+            force: Annotated[bool, typer.Option("--force", help="Even if a check failed or is undecided.")] = False
+            ) -> None:
+    """Make a release live: from now on it answers. Asks first where a check is undecided."""
     from builder.workspace import releases as release
     from builder.workspace.folder import Workspace
     from ui.cli.terminal import say
 
+    known = release.read_release(Workspace(folder), name)
+    if not force and known.undecided and not known.missed and sys.stdin.isatty():
+        for gate in known.undecided:
+            say(str(gate))
+        force = typer.confirm(f"Promote {name} although this is undecided?", abort=True)
     release.promote(Workspace(folder), name, force)
     say(f"{name} is live")
 

@@ -138,9 +138,8 @@ def _ended(progress: Progress, here: Workspace) -> None:
 
 def _released(here: Workspace, name: str) -> None:
     """The newest release in a line, and where to look at it."""
-    if failed := read_release(here, name).missed:
-        st.warning(plain(f"{name} is built, but failed: {', '.join(gate.name for gate in failed)}."),
-                   icon=":material/warning:")
+    if doubts := read_release(here, name).doubts:
+        st.warning(plain(f"{name} is built, but not all checks passed ({doubts})."), icon=":material/warning:")
     else:
         st.success(plain(f"{name} is built and passed its checks."), icon=":material/check:")
     with st.container(horizontal=True):

@@ -9,11 +9,12 @@ from builder.evaluation.compare_releases import began, compare_with_release, con
 from builder.evaluation.evaluate import PRIMARY
 from builder.evaluation.report import read_report
 from builder.workspace.folder import Workspace
-from builder.workspace.releases import live_name, promote, read_release, release_names, rollback
+from builder.workspace.releases import GateOutcome, live_name, promote, read_release, release_names, rollback
 from knowledge.errors import UserError
 from ui.parts.session import CHOSEN, workspace
 from ui.parts.show import fault, plain
 
+MARKS = {GateOutcome.MET: "check", GateOutcome.MISSED: "warning", GateOutcome.UNDECIDED: "help"}
 PARTS = {"index": "index and threshold", "check": "checks", "evaluation": "report"}
 """What a reader calls those parts whose name here is another."""
 
@@ -49,14 +50,14 @@ def _release(here: Workspace, name: str, live: bool) -> None:
             st.header(plain(name), anchor=False)
             if live:
                 st.badge("live", icon=":material/check:", color="green")
-            if release.missed:
-                st.badge(f"{len(release.missed)} failed", icon=":material/warning:", color="orange")
+            for gates, title, icon in ((release.missed, "failed", "warning"), (release.undecided, "undecided", "help")):
+                if gates:
+                    st.badge(f"{len(gates)} {title}", icon=f":material/{icon}:", color="orange")
         st.caption(f"Built {began(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
         checks = len(release.gates)
         with st.expander(f"{checks} check{'' if checks == 1 else 's'}", icon=":material/rule:", type="compact"):
             for gate in release.gates:
-                mark = ":material/check:" if gate.met else ":material/warning:"
-                st.markdown(f"{mark} **{plain(gate.name)}**: {plain(gate.reason)}")
+                st.markdown(f":material/{MARKS[gate.outcome]}: **{plain(gate.name)}**: {plain(gate.reason)}")
         with st.expander("Contents", icon=":material/package_2:", type="compact"):
             st.markdown("\n".join(f"- {PARTS.get(part, part)} `{sha256}`"
                                   for part, sha256 in contents(here, name).items()))
@@ -65,9 +66,9 @@ def _release(here: Workspace, name: str, live: bool) -> None:
             st.page_link("views/report.py", label="Test report", icon=":material/bar_chart:",
                          query_params={CHOSEN: here.folder.name, "of": name})
         if not live:
-            sure = not release.missed or st.checkbox("Promote it although it failed a check", key=f"sure {name}")
+            sure = not release.doubts or st.checkbox(f"Promote it anyway ({plain(release.doubts)})", key=f"sure {name}")
             if st.button("Promote", key=f"promote {name}", disabled=not sure, icon=":material/publish:"):
-                _do(lambda: promote(here, name, bool(release.missed)))
+                _do(lambda: promote(here, name, bool(release.doubts)))
 
 
 def _figures(here: Workspace, name: str) -> str:

@@ -89,7 +89,7 @@ def forgetting(engine: Engine, log_probabilities: Sequence[tuple[float, float]],
     parts["text"] = _text_part(log_probabilities, [item.id for item in texts], limits["text"])
     outcomes = {part.outcome for part in parts.values()}
     outcome = next((worst for worst in (Outcome.FORGOT, Outcome.CANNOT_TELL) if worst in outcomes), Outcome.KEPT)
-    return Forgetting(outcome=outcome, met=outcome != Outcome.FORGOT, parts=parts, items=[*items, *texts],
+    return Forgetting(outcome=outcome, parts=parts, items=[*items, *texts],
                       seconds=time.perf_counter() - start)
 
 

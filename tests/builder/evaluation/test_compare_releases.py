@@ -84,24 +84,26 @@ def test_a_release_that_is_not_there_or_was_not_evaluated_is_one_line(released):
 
 
 @pytest.mark.parametrize(("limits", "met", "said"), [
-    ({}, [], ""), ({"facts": 0.5}, [True], "facts of hybrid is 0.50, required at least 0.50"),
-    ({"facts": 0.6}, [False], "required at least 0.60, 0.10 too low"),
-    ({"abstains_wrongly": 0.1}, [False], "required at most 0.10, 0.10 too high"),
-    ({"abstains_wrongly": 0.2, "abstains_rightly": 0.5, "tone": 1.0}, [True] * 3, "tone of hybrid is 1.00"),
-    ({"unwanted": 0.0}, [False], "hybrid has no value for unwanted")])
+    ({}, "", ""), ({"facts": 0.5}, "+", "facts of hybrid is 0.50, required at least 0.50"),
+    ({"facts": 0.6}, "-", "required at least 0.60, 0.10 too low"),
+    ({"abstains_wrongly": 0.1}, "-", "required at most 0.10, 0.10 too high"),
+    ({"abstains_wrongly": 0.2, "abstains_rightly": 0.5, "tone": 1.0}, "+++", "tone of hybrid is 1.00"),
+    ({"unwanted": 0.0}, "?", "hybrid has no value for unwanted")])
 def test_a_gate_says_by_how_much_it_was_missed(limits, met, said):
     found = report_gates(report([0.5] * 4), Gates(**limits))
-    assert [gate.met for gate in found] == met and said in (found[0].reason if found else "")
-    assert all(gate.met or gate.next for gate in found)
+    assert "".join({"passed": "+", "failed": "-", "undecided": "?"}[gate.outcome] for gate in found) == met
+    assert said in (found[0].reason if found else "")
+    assert all(gate.outcome == "passed" or gate.next for gate in found)
 
 
 def test_to_be_worse_than_the_live_release_misses_a_gate(released):
     workspace, make = released
     name = make(report([1.0] * 40))
-    for facts, met in (([1.0] * 40, True), ([0.0] * 40, False)):
+    for facts, met in (([1.0] * 40, "passed"), ([0.0] * 40, "failed"), ([1.0, 0.0] * 20, "failed"),
+                       ([1.0] * 3, "undecided")):
         made = report(facts)
         (gate,) = report_gates(made, Gates(), compare_with_release(workspace, made, name))
-        assert (gate.name, gate.met) == ("no worse than r001", met)
+        assert (gate.name, gate.outcome) == ("no worse than r001", met)
 
 
 def test_the_best_system_that_is_built_answers():

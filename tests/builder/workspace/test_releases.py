@@ -53,7 +53,7 @@ def test_nothing_built_and_unknown_names_are_one_line(workspace):
 
 def test_a_release_that_missed_a_gate_is_promoted_only_by_force(workspace):
     build(workspace, "a" * 20)
-    gates = [releases.Gate(name="facts left to the documents", met=False, reason="3 of 60 are stated",
+    gates = [releases.Gate(name="facts left to the documents", outcome="failed", reason="3 of 60 are stated",
                            next="train less")]
     name = releases.freeze(workspace, gates)
     assert releases.read_release(workspace, name).missed == gates

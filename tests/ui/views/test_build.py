@@ -103,7 +103,7 @@ def test_a_build_that_has_ended_says_what_it_made_and_what_the_audit_found(page,
     write_json(workspace.built / "audit.json", as_json([wrong, replace(wrong, severity="note")]))
     test = page()
     missed, found = (one.value for one in test.warning)
-    assert missed == plain(f"r001 is built, but failed: {HOSTILE}.")
+    assert missed == plain(f"r001 is built, but not all checks passed (failed: {HOSTILE}).")
     assert found == plain(f"The data check found 1 error, for example: questions.jsonl:4: asks {HOSTILE}.")
     assert [link.proto.label for link in test.get("page_link")] == [
         "Read the test report", "See the releases", "Chat", "All findings"]
