@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builder.answering.opening import SLOTS, open_engine
 from builder.model import prepare
-from builder.model.engine import Decoding, Emit, Engine, Generated
+from builder.model.engine import VERSION, Decoding, Emit, Engine, Generated
 from builder.model.openvino_engine import precision
 from builder.model.prompt import Message
 from builder.workspace.brand import Brand
@@ -33,7 +33,7 @@ def remembering(workspace: Workspace, brand: Brand, adapter: Path | None) -> "Re
         raise UserError(f"model.engine: {model.engine}: its library isn't installed; run `pip install {library}`, or "
                         "name another in brand.yaml") from None
     computed = precision() if model.engine == "openvino" else model.precision
-    identity = hash_bytes(base.sha256, computed, str(model.context), library, version)
+    identity = hash_bytes(VERSION, base.sha256, computed, str(model.context), library, version)
     return Remembering(lambda: open_engine(brand, adapter, SLOTS), workspace.built / "replies.sqlite", identity,
                        adapter.name if adapter else "")
 
@@ -82,8 +82,7 @@ class Remembering:
             return made
         except sqlite3.Error as error:
             raise UserError(f"{self._file}: can't be used ({error}); free some disk space, or delete it; the replies "
-                            "will be "
-                            "made again") from None
+                            "will be made again") from None
 
     def _real(self) -> Engine:
         with self._lock:

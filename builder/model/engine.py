@@ -10,6 +10,8 @@ from builder.model.loop_guard import Guard
 from builder.model.prompt import Message, to_prompt
 from knowledge.errors import UserError
 
+VERSION = "1"
+"""Of our own part in decoding (loop guard, ends, prompts); with a new one no reply is taken from the cache."""
 Emit = Callable[[str], bool | None]
 """Gets a reply's text piece by piece; returns True to stop it."""
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>")

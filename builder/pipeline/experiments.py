@@ -1,6 +1,7 @@
 """The same build with other training settings: what a part of the mix is worth, and what another seed changes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean as average
 from statistics import stdev
@@ -12,17 +13,20 @@ from builder.answering.assistant import Assistant
 from builder.answering.opening import open_retriever
 from builder.answering.reply_cache import remembering
 from builder.answering.systems import system_named
+from builder.curation.audit.leaks import fair_questions
 from builder.evaluation.evaluate import PRIMARY, Asking, mean
 from builder.evaluation.judge import Judge
 from builder.evaluation.report import Estimate, Row, SeedDifference, Seeds
+from builder.pipeline.keys import inputs, rows_key
 from builder.pipeline.train_stage import NO_PASSAGES, fine_tuned
 from builder.scoring.form import Copies
 from builder.scoring.statistics import Difference, difference, holm
 from builder.scoring.tone import VoiceClassifier, fixed_phrases, habits
 from builder.workspace.brand import Brand
+from builder.workspace.examples import Question
 from builder.workspace.folder import Watch, Workspace
 from knowledge.errors import UserError
-from knowledge.files import hash_bytes, make_folder, read_json, write_json
+from knowledge.files import make_folder, read_json, write_json
 
 AS_SET = "as set"
 ARMS: dict[str, dict[str, Any]] = {
@@ -108,7 +112,7 @@ def ablate(workspace: Workspace, arms: Sequence[str], watch: Watch) -> Ablation:
     primary = [pair for pair in differences if pair.score in PRIMARY]
     for pair, adjusted in zip(primary, holm([pair.p for pair in primary]), strict=True):
         pair.adjusted = adjusted
-    return Ablation(questions=len(workspace.questions), differences=differences, arms=records)
+    return Ablation(questions=len(rows[AS_SET]), differences=differences, arms=records)
 
 
 def changed(brand: Brand, arm: str, layers: int) -> Brand:
@@ -138,17 +142,18 @@ def _arm(workspace: Workspace, arm: str, watch: Watch) -> tuple[Arm, list[Row]]:
 def judged_with(workspace: Workspace, brand: Brand, name: str, watch: Watch) -> tuple[Path, list[Row]]:
     """The adapter that `brand` trains, and its rows; both made once for all that goes into them."""
     adapter, _ = fine_tuned(workspace, brand, watch)
-    index = workspace.current().index
-    key = hash_bytes("1", adapter.name, index.name if index else "", *[
-        repr(question) for question in workspace.questions], brand.model.model_dump_json())
+    questions, _ = fair_questions(workspace)
+    key = rows_key(inputs(workspace, brand, replace(workspace.current(), adapter=adapter), questions))
     folder = make_folder(workspace.place("ablations", key), lambda place: write_json(
-        place / "rows.json", [row.model_dump() for row in answered(workspace, brand, adapter, name, watch)]))
+        place / "rows.json", [row.model_dump() for row in answered(
+            workspace, brand, adapter, questions, name, watch)]))
     return adapter, _ROWS.validate_python(read_json(folder / "rows.json"))
 
 
-def answered(workspace: Workspace, brand: Brand, adapter: Path, arm: str, watch: Watch) -> list[Row]:
-    """The workspace's questions with an adapter's replies, as fine-tune-only and hybrid, and their scores."""
-    index, questions = workspace.current().index, workspace.questions
+def answered(workspace: Workspace, brand: Brand, adapter: Path, questions: Sequence[Question], arm: str, watch: Watch
+             ) -> list[Row]:
+    """The questions with an adapter's replies, as fine-tune-only and hybrid, and their scores."""
+    index = workspace.current().index
     retriever = open_retriever(brand, index) if index else None
     assistant = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
     fixed = tuple(dict.fromkeys(fixed_phrases(brand, workspace.examples)))

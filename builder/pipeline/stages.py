@@ -3,11 +3,10 @@
 Each stage's result is made once for its inputs, so a build that was stopped carries on where it was.
 """
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from builder.answering.assistant import Assistant
 from builder.answering.opening import open_index, open_retriever
 from builder.answering.reply_cache import remembering
 from builder.curation.audit import audit as auditing
-from builder.curation.audit.finding import Finding
+from builder.curation.audit.finding import Finding, by_kind
+from builder.curation.audit.leaks import fair_questions
 from builder.evaluation.arms import NOTHING_MORE, UNTAUGHT, Extras, arms_named
 from builder.evaluation.checks.gates import check_gates, report_gates
 from builder.evaluation.compare_releases import compare_with_release
@@ -24,16 +24,15 @@ from builder.evaluation.evaluate import evaluate as judge
 from builder.evaluation.interchange.imports import answered
 from builder.evaluation.model_judge import opinions
 from builder.evaluation.provenance import provenance
-from builder.evaluation.report import Build, Checks, Report, read_report
+from builder.evaluation.report import AuditNote, Build, Checks, Report, read_report
 from builder.model import prepare
 from builder.pipeline.index_stage import IndexSummary, build_index, found_by_questions
+from builder.pipeline.keys import checks_key, evaluation_key, inputs
 from builder.pipeline.train_stage import (
     NO_PASSAGES,
-    VERSION,
     TrainingSummary,
     examples_of,
     fine_tuned,
-    prompt_text,
     train,
 )
 from builder.report.files import write_report
@@ -42,15 +41,8 @@ from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.folder import BUILDING, FINDINGS, Watch, Workspace
 from builder.workspace.releases import Gate, GateOutcome, freeze, live_name, read_release
 from knowledge.errors import UserError
-from knowledge.files import hash_bytes, held, make_folder, read_json, write_json
+from knowledge.files import held, make_folder, read_json, write_json
 from knowledge.search.index import Index
-
-CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
-"""The gates that the checks of an adapter are held against."""
-LOOKS = {"colours", "logo"}
-"""What of a brand no reply depends on."""
-REPORTS = "4"
-"""Of what evaluate writes; a new one makes only that again."""
 
 
 class Stage(StrEnum):
@@ -146,8 +138,7 @@ def check(workspace: Workspace, watch: Watch) -> Checks | None:
         workspace.use("check", None)
         return None
     adapter, passages = state.adapter, state.index
-    key = hash_bytes(VERSION, adapter.name, passages.name if passages else "", brand.model.model_dump_json(),
-                     prompt_text(brand), brand.gates.model_dump_json(include=CHECKED))
+    key = checks_key(inputs(workspace, brand, state))
     folder = make_folder(workspace.place("checks", key), lambda place: write_json(
         place / "checks.json", _checks(workspace, adapter, passages, place, watch).as_json()))
     workspace.use("check", folder)
@@ -197,19 +188,20 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
 def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) -> Report | None:
     """Judge the systems that are built, and whatever else is asked for; keep the report. None without questions.
 
+    Questions that training answers are left out, and the report names them.
+
     UserError for an unknown arm, a file of replies that doesn't fit, or a model that can't be asked.
     """
-    brand, questions, state = workspace.brand, workspace.questions, workspace.current()
-    if not questions:
+    brand, state = workspace.brand, workspace.current()
+    if not workspace.questions:
         workspace.use("evaluation", None)
         return None
+    questions, left_out = fair_questions(workspace)
+    if not questions:
+        raise UserError(f"{workspace.folder / 'questions.jsonl'}: every test question is answered by an example, so "
+                        "none counts; write questions that the examples don't answer")
     outside = answered(extras.replies, questions) if extras.replies else {}
-    base = prepare.prepared(brand.model.base, brand.model.precision)
-    asked = replace(extras, arms=tuple(sorted(extras.arms)), replies=None)
-    key = hash_bytes(VERSION, REPORTS, base.sha256, brand.model_dump_json(exclude=LOOKS), prompt_text(brand),
-                     state.index.name if state.index else "", state.adapter.name if state.adapter else "",
-                     json.dumps([asdict(question) for question in questions]),
-                     json.dumps([asdict(example) for example in workspace.examples]), repr(asked), json.dumps(outside))
+    key = evaluation_key(inputs(workspace, brand, state, questions), extras, outside)
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None
@@ -221,7 +213,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) 
             untaught = Assistant(brand, remembering(workspace, brand, adapter), retriever, True)
         _, apart = examples_of(state.adapter, workspace.examples, brand.training.seed)
         report = judge(assistant, questions, apart, workspace.examples, watch("evaluate"), chosen, untaught,
-                       extras.paraphrases, extras.samples, outside)
+                       extras.paraphrases, extras.samples, outside, left_out)
         if extras.seeds > 1 and state.adapter:
             from builder.pipeline.experiments import seeds
 
@@ -246,9 +238,15 @@ def _add_build(workspace: Workspace, results: Results) -> None:
 
     folder, report = workspace.current().evaluation, results.report
     if folder and report and report.build is None:
-        report.build = Build(gates=results.gates, plan=planned_against(workspace, results.spent),
-                             checks=results.checks)
+        report.build = Build(audit=_notes(results.findings or []), gates=results.gates, checks=results.checks,
+                             plan=planned_against(workspace, results.spent))
         write_report(workspace, folder, report)
+
+
+def _notes(findings: Sequence[Finding]) -> list[AuditNote]:
+    """A line for each kind of finding."""
+    return [AuditNote(kind=found[0].kind, severity=found[0].severity, count=len(found), place=found[0].place,
+                      message=found[0].message) for found in by_kind(findings)]
 
 
 def _report_gates(workspace: Workspace, report: Report) -> list[Gate]:

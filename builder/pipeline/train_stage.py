@@ -1,10 +1,9 @@
 """The training stage: examples and index to an adapter, made once for its inputs."""
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -13,8 +12,8 @@ from builder.answering.opening import open_retriever
 from builder.answering.reply_cache import remembering
 from builder.model import prepare
 from builder.model.engine import Decoding, at_once
-from builder.model.export import WHOLE, must_be_servable, write_served
-from builder.model.prompt import render
+from builder.model.export import must_be_servable, write_served
+from builder.pipeline.keys import inputs, training_key
 from builder.scoring.tone import fixed_phrases
 from builder.training.batching import Preference, Row
 from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, mix, preferred
@@ -23,12 +22,10 @@ from builder.workspace.examples import Example, hold_out
 from builder.workspace.folder import Watch, Workspace
 from builder.workspace.releases import read_release
 from knowledge.errors import UserError
-from knowledge.files import Tick, hash_bytes, make_folder, read_json, write_json
+from knowledge.files import Tick, make_folder, read_json, write_json
 
 NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
 """Settings of a training that shows no passages: each row that would have held some is shown without."""
-VERSION = "4"
-"""Of what the stages do; a new one makes them run again on the same inputs."""
 
 
 class TrainingSummary(BaseModel):
@@ -57,14 +54,10 @@ def train(workspace: Workspace, watch: Watch) -> TrainingSummary | None:
 
 def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, bool]:
     """The adapter's folder for `brand`, the workspace's own or one with other settings, and whether it was made now."""
-    examples, passages = workspace.examples, workspace.current().index
+    passages = workspace.current().index
     base = prepare.prepared(brand.model.base, "f16")
     earlier = _earlier(workspace, brand)
-    key = hash_bytes(VERSION, base.sha256, brand.training.model_dump_json(), brand.abstain, prompt_text(brand),
-                     str(brand.retrieval.found), passages.name if passages else "", earlier.name if earlier else "",
-                     *([brand.model.precision] if brand.training.method in WHOLE else []),
-                     *(example.sha256 for example in examples), "preferences",
-                     *(part for choice in workspace.preferences for part in (choice.better.sha256, choice.worse)))
+    key = training_key(inputs(workspace, brand, replace(workspace.current(), adapter=earlier)))
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
@@ -96,11 +89,6 @@ def _earlier(workspace: Workspace, brand: Brand) -> Path | None:
     if not adapter:
         raise UserError(f"training.start_from: {brand.training.start_from} has no adapter; name another release")
     return workspace.built / adapter
-
-
-def prompt_text(brand: Brand) -> str:
-    """What the renderer makes of the brand and a passage, so that a new wording of it makes new parts."""
-    return json.dumps(render(brand, "question", [("heading", "text")]))
 
 
 def examples_of(adapter: Path | None, examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
