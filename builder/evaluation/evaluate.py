@@ -20,6 +20,7 @@ from builder.evaluation.report import (
     Costs,
     Difference,
     Estimate,
+    LeftOut,
     Report,
     Resemblance,
     Row,
@@ -65,7 +66,8 @@ BOTH = ("interaction", "")
 def evaluate(assistant: Assistant, questions: list[Question], voice_examples: list[Example],
              fixed_from: list[Example], tick: Tick, arms: Sequence[Arm] = (),
              untaught: Assistant | None = None, paraphrases: bool = False, samples: int = 0,
-             outside: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> Report:
+             outside: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+             left_out: Sequence[LeftOut] = ()) -> Report:
     """Ask every available system every question and return the report.
 
     `voice_examples` are examples that no adapter was trained on; their replies teach the voice classifier.
@@ -73,7 +75,8 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     adapter answer first, since requests with and without it share no work. `arms` are asked beside the systems;
     `untaught` is the assistant whose adapter saw no passages, for the arm of that name. With `paraphrases` the systems
     answer each question in all its wordings too, and each `samples` times more with replies drawn at TEMPERATURE.
-    `outside` are the replies of systems that answered elsewhere, by name and by question. UserError without questions.
+    `outside` are the replies of systems that answered elsewhere, by name and by question. `left_out` are questions that
+    are not asked, which the verdict names. UserError without questions.
     """
     if not questions:
         raise UserError("questions.jsonl: has no test questions; write a few, then evaluate again")
@@ -106,7 +109,7 @@ def evaluate(assistant: Assistant, questions: list[Question], voice_examples: li
     answerable = sum(question.answerable for question in questions)
     report = Report(
         name=assistant.brand.name, made=datetime.now(UTC).isoformat(timespec="seconds"), questions=len(questions),
-        answerable=answerable, unanswerable=len(questions) - answerable,
+        answerable=answerable, unanswerable=len(questions) - answerable, left_out=list(left_out),
         groups=len({question.group for question in questions}),
         systems={name: _summary(rows, name) for name in replies},
         arms={arm.name: arm.meaning for arm in arms if arm.name in replies} | dict.fromkeys(outside, OUTSIDE),

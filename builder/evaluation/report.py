@@ -450,9 +450,29 @@ class PlannedStage(Part):
     within: bool
 
 
+class AuditNote(Part):
+    """One kind of the audit's findings: how many there are, and the first of them."""
+
+    kind: str
+    severity: str
+    count: int
+    place: str
+    """File and line of the first."""
+    message: str
+
+
+class LeftOut(Part):
+    """A test question that did not count, because training answers it."""
+
+    line: int
+    question: str
+    reason: str
+
+
 class Build(Part):
     """What became of the build that the evaluation ended."""
 
+    audit: list[AuditNote] = []
     gates: list[Gate] = []
     plan: list[PlannedStage] = []
     checks: Checks | None = None
@@ -469,6 +489,8 @@ class Report(Part):
     questions: int
     answerable: int
     unanswerable: int
+    left_out: list[LeftOut] = []
+    """Not among them."""
     groups: int = 0
     """Questions about one thing count as one for the intervals."""
     systems: dict[str, dict[str, Estimate]]

@@ -51,7 +51,7 @@ def verdict(report: Report) -> tuple[str, dict[str, HalfOutcome]]:
         outcomes["fine-tuning"] = HalfOutcome.HARMED
     both = (outcomes["retrieval"], outcomes["fine-tuning"])
     advice = ADVICE.get(both, UNTOLD if HalfOutcome.CANNOT_TELL in both else NEITHER)
-    sentences += [sentence, _tone_after_retrieval(report), _cost(report), _caution(report)]
+    sentences += [sentence, _tone_after_retrieval(report), _cost(report), _caution(report), _left_out(report)]
     return " ".join(filter(None, [advice, *sentences])), outcomes
 
 
@@ -155,6 +155,16 @@ def _caution(report: Report) -> str:
     if fewest >= FEW_GROUPS:
         return ""
     return f"There are only {fewest} groups of questions; with fewer than {FEW_GROUPS} the intervals are too narrow."
+
+
+def _left_out(report: Report) -> str:
+    """The questions that did not count."""
+    lines = ", ".join(str(left.line) for left in report.left_out)
+    if not lines:
+        return ""
+    several = len(report.left_out) > 1
+    return (f"{len(report.left_out)} test question{'s' if several else ''} did not count, because training answers "
+            f"{'them' if several else 'it'} (line{'s' if several else ''} {lines} of questions.jsonl).")
 
 
 def _figures(difference: Difference) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from builder.evaluation import model_judge
 from builder.evaluation.failures import CAUSES, worst
-from builder.evaluation.report import Answerability, Build, Estimate, ForgettingItem, Report, Row, StatedFact
+from builder.evaluation.report import Answerability, AuditNote, Build, Estimate, ForgettingItem, Report, Row, StatedFact
 from builder.workspace.releases import Gate
 
 COSTS = {"median_seconds": "Seconds, median", "slow_seconds": "Seconds, 95 of 100 below", "read": "Tokens read",
@@ -31,6 +31,7 @@ class FailureRow:
 class BuildSection:
     """What the page shows of the build itself."""
 
+    audit: list[AuditNote]
     gates: list[Gate]
     lost: list[ForgettingItem]
     """Requests that only the untuned model met."""
@@ -76,14 +77,14 @@ def seed_rows(report: Report) -> list[list[str]]:
 
 def build(found: Build | None) -> BuildSection | None:
     """The build itself; None where nothing was built by training."""
-    if not found or not (found.gates or found.plan):
+    if not found or not (found.audit or found.gates or found.plan):
         return None
     checks = found.checks
     items = checks.forgetting.items if checks and checks.forgetting else []
     lost = [item for item in items if item.right_before and not item.right_after]
     plan = [[stage.name, f"{stage.seconds:.0f} ({stage.low:.0f} to {stage.high:.0f})", f"{stage.actual:.0f}",
              f"{stage.ratio:.2f}"] for stage in found.plan]
-    return BuildSection(found.gates, lost[:MOST], max(0, len(lost) - MOST),
+    return BuildSection(found.audit, found.gates, lost[:MOST], max(0, len(lost) - MOST),
                         checks.memorised.stated[:MOST] if checks and checks.memorised else [], plan)
 
 
@@ -108,6 +109,8 @@ def markdown(report: Report) -> list[str]:
         sections["Retrieval alone"] = [
             *(f"{name}: {figures(estimate)}" for name, estimate in retrieval.scores.items()),
             *(f"AUROC against {kind}: {figures(auroc)}" for kind, auroc, _ in told_from(retrieval.answerability))]
+    sections["Test questions that did not count"] = [
+        f"line {left.line}: {left.question} ({left.reason})" for left in report.left_out]
     sections["What a reply costs"] = [
         f"{system}: " + ", ".join(f"{name.lower()} {value}" for name, value in zip(COSTS.values(), values, strict=True))
         for system, *values in cost_rows(report)]
@@ -121,6 +124,8 @@ def markdown(report: Report) -> list[str]:
             *(f"{name} {version}" for name, version in rests.packages.items())]
     if section := build(report.build):
         sections["The build itself"] = [
+            *(f"audit, {note.severity}: {note.kind} ({note.count}), first {note.place}: {note.message}"
+              for note in section.audit),
             *map(str, section.gates),
             *(f"stated without documents: {fact.fact} ({fact.document}, {fact.heading})"
               + (", no longer in the documents" if fact.stale else "") for fact in section.stated),

@@ -55,7 +55,7 @@ class Near:
 def check(material: Material, near: Near | None) -> Iterator[Finding]:
     """Everything that stands twice; by words alone where there are no vectors (from `nearness`)."""
     yield from _examples(material, near.examples if near else None)
-    yield from _leaks(material, near)
+    yield from leaks(material, near)
     yield from _questions(material, near.judging if near else None)
 
 
@@ -139,7 +139,7 @@ def overlaps(texts: Sequence[str], least: float) -> Iterator[tuple[int, int, flo
         yield from zip(left[kept].tolist(), right[kept].tolist(), overlap[kept].tolist(), strict=True)
 
 
-def _leaks(material: Material, near: Near | None) -> Iterator[Finding]:
+def leaks(material: Material, near: Near | None) -> Iterator[Finding]:
     """Questions that judge and stand among the examples: what was trained on can't judge."""
     questions, examples = material.questions, material.examples
     found: dict[tuple[int, int], tuple[str, str]] = {}

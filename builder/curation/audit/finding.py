@@ -58,10 +58,22 @@ class Material:
         self.brand: Brand = workspace.brand
         self.examples: list[Example] = workspace.examples
         self.questions: list[Question] = workspace.questions
-        read: tuple[list[Document], list[Failure]] = read_documents(workspace.folder)
-        self.documents, self.failures = read
         self.file = EXAMPLES if (workspace.folder / EXAMPLES).exists() or not self.examples else "examples.csv"
         self.fixed = fixed_phrases(self.brand, self.examples)
+
+    @cached_property
+    def _read(self) -> tuple[list[Document], list[Failure]]:
+        return read_documents(self.workspace.folder)
+
+    @property
+    def documents(self) -> list[Document]:
+        """Those that can be read."""
+        return self._read[0]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Those that can't."""
+        return self._read[1]
 
     @cached_property
     def replies(self) -> list[str]:
