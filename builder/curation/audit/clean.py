@@ -8,6 +8,7 @@ from typing import Any
 
 from builder.curation.audit.finding import QUESTIONS, Finding, Material
 from builder.curation.audit.private import masked, private
+from builder.workspace.examples import as_line
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from knowledge.files import write_text
@@ -34,35 +35,29 @@ def fix(workspace: Workspace, findings: Sequence[Finding]) -> tuple[list[Path], 
     Lines that stay are copied byte for byte. UserError where a copy is there already: it may have been edited.
     """
     material = Material(workspace)
-    made = [(workspace.folder / material.file, _examples(material, findings), _example_lines),
-            (workspace.folder / QUESTIONS, _questions(findings), _lines)]
-    wanted = [(path, path.with_name(f"{path.stem}.cleaned.jsonl"), changes, lines) for path, changes, lines in made
-              if changes]
-    for _, copy, _, _ in wanted:
+    changes = {workspace.folder / material.file: _examples(material, findings),
+               workspace.folder / QUESTIONS: _questions(findings)}
+    copies = {path: path.with_name(f"{path.stem}.cleaned.jsonl") for path, lines in changes.items() if lines}
+    for copy in copies.values():
         if copy.exists():
             raise UserError(f"{copy}: already exists; rename or remove it, then run the command again")
-    for path, copy, changes, lines in wanted:
-        write_text(copy, "".join(_cleaned(lines(material, path), changes, material.own)))
-    return [copy for _, copy, _, _ in wanted], [change for _, _, changes, _ in wanted for change in changes.values()]
+    for path, copy in copies.items():
+        write_text(copy, "".join(_cleaned(_lines(material, path), changes[path], material.own)))
+    return list(copies.values()), [change for lines in changes.values() for change in lines.values()]
 
 
 def _examples(material: Material, findings: Sequence[Finding]) -> dict[int, Change]:
-    """What happens to which line of the examples; one reason each, the most serious."""
-    changes: dict[int, Change] = {}
+    """What happens to which line of the examples: left out rather than changed, and for the most serious reason."""
     replies = {example.line: example.reply for example in material.examples}
-    for finding in sorted(findings, key=lambda finding: finding.rank):
+    changes = []
+    for finding in sorted(findings, key=lambda finding: finding.rank, reverse=True):
         line = line_of(finding, material.file)
-        if line is None or line in changes:
-            continue
-        why = f"{finding.kind}: " + (
-            f"{QUESTIONS}:{finding.line} tests the same" if finding.kind == "leak" else finding.message)
-        if action := remedy(finding, replies[line], material.own):
-            changes[line] = Change(material.file, line, action, why)
-    for line in [line for line, change in changes.items() if change.action == "changed"]:
-        here = [finding for finding in findings if (finding.line, finding.file) == (line, material.file)]
-        if any(finding.kind in LEFT_OUT for finding in here):
-            del changes[line]
-    return dict(sorted(changes.items()))
+        if line is not None and (action := remedy(finding, replies[line], material.own)):
+            why = f"{QUESTIONS}:{finding.line} tests the same" if finding.kind == "leak" else finding.message
+            changes.append(Change(material.file, line, action, f"{finding.kind}: {why}"))
+    changes.sort(key=lambda change: change.action == "left out")
+    last = {change.line: change for change in changes}
+    return dict(sorted(last.items()))
 
 
 def line_of(finding: Finding, file: str) -> int | None:
@@ -83,21 +78,14 @@ def remedy(finding: Finding, reply: str, own: str) -> str:
 
 def _questions(findings: Sequence[Finding]) -> dict[int, Change]:
     return {finding.line: Change(QUESTIONS, finding.line, "left out", f"{finding.kind}: {finding.message}")
-            for finding in findings
-            if finding.file == QUESTIONS and finding.line and finding.kind == "duplicate question"}
-
-
-def _example_lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of examples.jsonl; of a CSV its rows as such lines."""
-    if path.suffix != ".csv":
-        yield from _lines(material, path)
-        return
-    for example in material.examples:
-        messages = [{"role": "user", "content": example.question}, {"role": "assistant", "content": example.reply}]
-        yield example.line, json.dumps({"messages": messages}, ensure_ascii=False) + "\n"
+            for finding in findings if finding.kind == "duplicate question" and finding.line}
 
 
 def _lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers; a CSV's rows as lines of examples.jsonl."""
+    if path.suffix == ".csv":
+        yield from ((example.line, as_line(example)) for example in material.examples)
+        return
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield from enumerate(file, 1)
 
@@ -116,7 +104,7 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
-        return [_mapped(one, change) for one in value]
+        return [_mapped(item, change) for item in value]
     if isinstance(value, dict):
-        return {key: _mapped(one, change) for key, one in value.items()}
+        return {key: _mapped(item, change) for key, item in value.items()}
     return value

@@ -196,6 +196,16 @@ def test_fix_of_a_csv_writes_conversations(written):
     assert [one.question for one in read_examples(files[0])] == ["Why?", "I am [e-mail address]"]
 
 
+def test_what_is_left_out_for_one_reason_is_not_kept_for_another(written):
+    row = example("Mail bo@lamps.net?", "Hello! We will. Shine on!")
+    add(written / "examples.jsonl", row)
+    add(written / "examples.jsonl", row)
+    files, changes = fix(Workspace(written), audit(Workspace(written)))
+    assert [(change.line, change.action, change.why.split(":")[0]) for change in changes] == [
+        (11, "changed", "personal data"), (12, "left out", "duplicate example")]
+    assert [row.question for row in read_examples(files[0])][10:] == ["Mail [e-mail address]?"]
+
+
 def test_fix_writes_nothing_where_nothing_is_mended(clean):
     assert fix(Workspace(clean), []) == ([], []) and not list(clean.glob("*cleaned*"))
 
