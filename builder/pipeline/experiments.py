@@ -17,7 +17,7 @@ from builder.curation.audit.leaks import fair_questions
 from builder.evaluation.evaluate import PRIMARY, Asking, mean
 from builder.evaluation.judge import Judge
 from builder.evaluation.report import Estimate, Row, SeedDifference, Seeds
-from builder.pipeline.keys import inputs, rows_key
+from builder.pipeline.keys import inputs_of, rows_key
 from builder.pipeline.train_stage import NO_PASSAGES, fine_tuned
 from builder.scoring.form import Copies
 from builder.scoring.statistics import Difference, difference, holm
@@ -143,7 +143,7 @@ def judged_with(workspace: Workspace, brand: Brand, name: str, watch: Watch) -> 
     """The adapter that `brand` trains, and its rows; both made once for all that goes into them."""
     adapter, _ = fine_tuned(workspace, brand, watch)
     questions, _ = fair_questions(workspace)
-    key = rows_key(inputs(workspace, brand, replace(workspace.current(), adapter=adapter), questions))
+    key = rows_key(inputs_of(workspace, brand, replace(workspace.current(), adapter=adapter), questions))
     folder = make_folder(workspace.place("ablations", key), lambda place: write_json(
         place / "rows.json", [row.model_dump() for row in answered(
             workspace, brand, adapter, questions, name, watch)]))

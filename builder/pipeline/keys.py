@@ -1,4 +1,4 @@
-"""What each made part depends on, as the key that names its folder: where any of it changes, the part is made again."""
+"""What adapter, checks, evaluation and rows depend on, as the key of each one's folder: a change makes it again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,8 @@ CHECKS = "5"
 """Version of the checks."""
 SCORING = "5"
 """Version of the scores and of what a report holds; a new one evaluates again."""
+CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
+"""The gates that the checks of an adapter are held against."""
 LOOKS = {"colours", "logo"}
 """What of a brand no reply and no score depends on."""
 
@@ -37,7 +39,7 @@ class Inputs:
     questions: Sequence[Question] = ()
 
 
-def inputs(workspace: Workspace, brand: Brand, parts: State, questions: Sequence[Question] = ()) -> Inputs:
+def inputs_of(workspace: Workspace, brand: Brand, parts: State, questions: Sequence[Question] = ()) -> Inputs:
     """What the workspace holds now, with these parts; `questions` are those that count."""
     return Inputs(brand, prepare.prepared(brand.model.base, brand.model.precision).sha256,
                   parts.index.name if parts.index else "", parts.adapter.name if parts.adapter else "",
@@ -48,7 +50,7 @@ def training_key(inputs: Inputs) -> str:
     """Of an adapter; `inputs.adapter` is the one that training begins with. Where lines stand doesn't matter."""
     brand = inputs.brand
     return hash_bytes("training", TRAINING, inputs.base, inputs.index, inputs.adapter,
-                      brand.training.model_dump_json(), brand.voice.model_dump_json(), brand.abstain, _prompt(brand),
+                      brand.training.model_dump_json(), brand.abstain, _prompt(brand),
                       str(brand.retrieval.found), brand.model.precision if brand.training.method in WHOLE else "",
                       *(example.sha256 for example in inputs.examples), "preferences",
                       *(part for choice in inputs.preferences for part in (choice.better.sha256, choice.worse)))
@@ -56,8 +58,10 @@ def training_key(inputs: Inputs) -> str:
 
 def checks_key(inputs: Inputs) -> str:
     """Of an adapter's checks."""
-    return hash_bytes("checks", CHECKS, inputs.base, inputs.index, inputs.adapter,
-                      inputs.brand.model_dump_json(exclude=LOOKS), _prompt(inputs.brand),
+    brand = inputs.brand
+    return hash_bytes("checks", CHECKS, inputs.base, inputs.index, inputs.adapter, brand.model.model_dump_json(),
+                      brand.retrieval.model_dump_json(), brand.gates.model_dump_json(include=CHECKED),
+                      str(brand.training.seed), brand.abstain, json.dumps(brand.links), _prompt(brand),
                       json.dumps([asdict(example) for example in inputs.examples]))
 
 

@@ -27,14 +27,8 @@ from builder.evaluation.provenance import provenance
 from builder.evaluation.report import AuditNote, Build, Checks, Report, read_report
 from builder.model import prepare
 from builder.pipeline.index_stage import IndexSummary, build_index, found_by_questions
-from builder.pipeline.keys import checks_key, evaluation_key, inputs
-from builder.pipeline.train_stage import (
-    NO_PASSAGES,
-    TrainingSummary,
-    examples_of,
-    fine_tuned,
-    train,
-)
+from builder.pipeline.keys import checks_key, evaluation_key, inputs_of
+from builder.pipeline.train_stage import NO_PASSAGES, TrainingSummary, examples_of, fine_tuned, train
 from builder.report.files import write_report
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES
@@ -94,7 +88,7 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
         results.checks = check(workspace, watch)
     yield Stage.CHECK, results
     with _timed(workspace, Stage.EVALUATE, results):
-        results.report = evaluate(workspace, watch)
+        results.report = evaluate(workspace, watch, findings=results.findings)
     _add_build(workspace, results)
     yield Stage.EVALUATE, results
     results.release = freeze(workspace, results.gates, fixed_phrases(workspace.brand, workspace.examples), began)
@@ -138,7 +132,7 @@ def check(workspace: Workspace, watch: Watch) -> Checks | None:
         workspace.use("check", None)
         return None
     adapter, passages = state.adapter, state.index
-    key = checks_key(inputs(workspace, brand, state))
+    key = checks_key(inputs_of(workspace, brand, state))
     folder = make_folder(workspace.place("checks", key), lambda place: write_json(
         place / "checks.json", _checks(workspace, adapter, passages, place, watch).as_json()))
     workspace.use("check", folder)
@@ -185,23 +179,23 @@ def _trained_with(workspace: Workspace, adapter: Path) -> Index | None:
     return open_index(workspace.brand, folder) if current and current.name != named and folder.is_dir() else None
 
 
-def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE) -> Report | None:
+def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE,
+             findings: Sequence[Finding] | None = None) -> Report | None:
     """Judge the systems that are built, and whatever else is asked for; keep the report. None without questions.
 
-    Questions that training answers are left out, and the report names them.
-
-    UserError for an unknown arm, a file of replies that doesn't fit, or a model that can't be asked.
+    Questions that training answers are left out, and the report names them; `findings` are the audit's, where it has
+    just run. UserError for an unknown arm, a file of replies that doesn't fit, or a model that can't be asked.
     """
     brand, state = workspace.brand, workspace.current()
     if not workspace.questions:
         workspace.use("evaluation", None)
         return None
-    questions, left_out = fair_questions(workspace)
+    questions, left_out = fair_questions(workspace, findings)
     if not questions:
         raise UserError(f"{workspace.folder / 'questions.jsonl'}: every test question is answered by an example, so "
                         "none counts; write questions that the examples don't answer")
     outside = answered(extras.replies, questions) if extras.replies else {}
-    key = evaluation_key(inputs(workspace, brand, state, questions), extras, outside)
+    key = evaluation_key(inputs_of(workspace, brand, state, questions), extras, outside)
 
     def fill(folder: Path) -> None:
         retriever = open_retriever(brand, state.index) if state.index else None

@@ -13,7 +13,7 @@ from builder.answering.reply_cache import remembering
 from builder.model import prepare
 from builder.model.engine import Decoding, at_once
 from builder.model.export import must_be_servable, write_served
-from builder.pipeline.keys import inputs, training_key
+from builder.pipeline.keys import inputs_of, training_key
 from builder.scoring.tone import fixed_phrases
 from builder.training.batching import Preference, Row
 from builder.training.mix import FEWEST_EXAMPLES, REPLAY_TOKENS, Answer, Mix, mix, preferred
@@ -57,7 +57,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     passages = workspace.current().index
     base = prepare.prepared(brand.model.base, "f16")
     earlier = _earlier(workspace, brand)
-    key = training_key(inputs(workspace, brand, replace(workspace.current(), adapter=earlier)))
+    key = training_key(inputs_of(workspace, brand, replace(workspace.current(), adapter=earlier)))
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
@@ -65,15 +65,14 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
 
         must_be_servable(base, brand.training.method)
         work = workspace.place("training", key)
-        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"), _trained(earlier))
+        learnt = _trained(earlier)
+        rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"), learnt)
         fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
         write_served(folder, base, brand.training.method, brand.model.precision)
         write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
                                              "index": passages.name if passages else None,
-                                             "trained": sorted(_trained(earlier) | {
-                                                 example.sha256 for example in rows.trained_examples}),
-                                             "held_out": sorted({
-                                                 example.sha256 for example in rows.held_out_examples})})
+                                             "trained": sorted(learnt | _hashes(rows.trained_examples)),
+                                             "held_out": sorted(_hashes(rows.held_out_examples))})
 
     made = not place.exists()
     folder = make_folder(place, fill)
@@ -102,6 +101,10 @@ def examples_of(adapter: Path | None, examples: Sequence[Example], seed: int) ->
     trained, held_out = (set(record.get(part, ())) for part in ("trained", "held_out"))
     return ([example for example in examples if example.sha256 in trained],
             [example for example in examples if example.sha256 in held_out - trained])
+
+
+def _hashes(examples: Sequence[Example]) -> set[str]:
+    return {example.sha256 for example in examples}
 
 
 def _trained(adapter: Path | None) -> set[str]:

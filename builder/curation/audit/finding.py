@@ -53,7 +53,7 @@ class Material:
     """A workspace's data as the checks look at it; what costs time is made when first asked for."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Read everything; UserError where a file can't be."""
+        """Read brand, examples and questions; UserError where a file can't be."""
         self.workspace = workspace
         self.brand: Brand = workspace.brand
         self.examples: list[Example] = workspace.examples

@@ -20,6 +20,7 @@ KEYS = {"training": training_key, "checks": checks_key, "rows": rows_key,
         "evaluation": lambda inputs: evaluation_key(inputs, Extras(), {}),
         "opinion": lambda inputs: evaluation_key(inputs, Extras(opinion=ModelJudge("http://localhost/v1", "m")), {})}
 ALL = set(KEYS)
+JUDGED = {"rows", "evaluation", "opinion"}
 
 
 def brand(part=None, **values):
@@ -34,13 +35,15 @@ def brand(part=None, **values):
     (replace(INPUTS, examples=[replace(EXAMPLE, history=(("user", "Hi"),))]), ALL),
     (replace(INPUTS, examples=[replace(EXAMPLE, line=2)]), ALL - {"training"}),  # reports name lines
     (replace(INPUTS, preferences=[Choice(EXAMPLE, "Never.")]), {"training", "opinion"}),
-    (replace(INPUTS, questions=[replace(QUESTION, facts=(("Nell", "Nelly"),))]), {"rows", "evaluation", "opinion"}),
+    (replace(INPUTS, questions=[replace(QUESTION, facts=(("Nell", "Nelly"),))]), JUDGED),
     (brand(persona="You sell lamps."), ALL), (brand(abstain="Ask us."), ALL),
     (brand("voice", dont=("obviously",)), ALL), (brand("voice", required=("Hi!",)), ALL),
-    (brand("voice", banned=("cheap",)), ALL), (brand("voice", words=9), ALL), (brand("voice", grade=3.0), ALL),
-    (brand("training", epochs=BRAND.training.epochs + 1), ALL),
+    (brand("voice", banned=("cheap",)), JUDGED), (brand("voice", words=9), JUDGED),
+    (brand("voice", grade=3.0), JUDGED),  # the model isn't told of these
+    (brand("training", epochs=BRAND.training.epochs + 1), ALL - {"checks"}), (brand("training", seed=7), ALL),
+    (brand("retrieval", found=5), ALL), (brand(links={"Nell": "https://nell.example"}), ALL - {"training"}),
     (brand("model", context=BRAND.model.context + 1), ALL - {"training"}),
-    (brand("gates", margin=0.2), ALL - {"training"}), (brand("gates", memorised=0.2), ALL - {"training"}),
+    (brand("gates", margin=0.2), JUDGED), (brand("gates", memorised=0.2), ALL - {"training"}),
     (brand(colours={"accent": "#123456"}), set())])
 def test_what_a_part_depends_on_is_in_its_key_and_nothing_else(changed, parts):
     assert {name for name, key in KEYS.items() if key(changed) != key(INPUTS)} == parts
@@ -60,7 +63,7 @@ def test_replies_from_elsewhere_count_by_what_they_say_and_not_by_their_file():
 
 
 @pytest.mark.parametrize(("version", "parts"), [("TRAINING", {"training"}), ("CHECKS", {"checks"}),
-                                                ("SCORING", {"rows", "evaluation", "opinion"})])
+                                                ("SCORING", JUDGED)])
 def test_a_new_version_makes_its_parts_again(monkeypatch, version, parts):
     before = {name: key(INPUTS) for name, key in KEYS.items()}
     monkeypatch.setattr(keys, version, "of tomorrow")
