@@ -35,7 +35,7 @@ UNTOLD = "It is not clear yet which halves to use."
 
 
 def verdict(report: Report) -> tuple[str, dict[str, HalfOutcome]]:
-    """The verdict in 3 to 7 sentences, and the outcome of each half.
+    """The verdict in 3 to 8 sentences, and the outcome of each half.
 
     First what to do, then what it rests on.
     Retrieval is judged on facts, fine-tuning on tone: earned when one of its two differences is better after

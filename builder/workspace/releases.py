@@ -47,6 +47,17 @@ class Gate(BaseModel):
             f"; {self.next}" if self.next else "")
 
 
+def gates_with(gates: Sequence[Gate], outcome: GateOutcome) -> list[Gate]:
+    """Those of this outcome."""
+    return [gate for gate in gates if gate.outcome == outcome]
+
+
+def doubts_of(gates: Sequence[Gate]) -> str:
+    """The gates that failed and those that are undecided, in a few words; empty where all are met."""
+    return "; ".join(f"{outcome}: {', '.join(gate.name for gate in some)}" for outcome in (
+        GateOutcome.MISSED, GateOutcome.UNDECIDED) if (some := gates_with(gates, outcome)))
+
+
 class Release(BaseModel):
     """What a release.json holds: the places of its parts in the built folder, brand.yaml as it was, and its gates."""
 
@@ -70,18 +81,17 @@ class Release(BaseModel):
     @property
     def missed(self) -> list[Gate]:
         """The gates that failed."""
-        return [gate for gate in self.gates if gate.outcome == GateOutcome.MISSED]
+        return gates_with(self.gates, GateOutcome.MISSED)
 
     @property
     def undecided(self) -> list[Gate]:
         """The gates that the tests could not decide."""
-        return [gate for gate in self.gates if gate.outcome == GateOutcome.UNDECIDED]
+        return gates_with(self.gates, GateOutcome.UNDECIDED)
 
     @property
     def doubts(self) -> str:
-        """What stands against it, in a few words; empty where all gates are met."""
-        return "; ".join(f"{title}: {', '.join(gate.name for gate in gates)}" for title, gates in (
-            ("failed", self.missed), ("undecided", self.undecided)) if gates)
+        """What stands against it; empty where all gates are met."""
+        return doubts_of(self.gates)
 
 
 @dataclass(frozen=True)
@@ -182,9 +192,9 @@ def promote(workspace: Workspace, name: str, force: bool = False) -> None:
     """
     release = read_release(workspace, name)
     for gate in [] if force else [*release.missed, *release.undecided]:
-        failed = "failed" if gate.outcome == GateOutcome.MISSED else "could not decide"
+        what = "failed the check" if gate.outcome == GateOutcome.MISSED else "is undecided in the check"
         why = "; ".join(filter(None, (gate.reason, gate.next)))
-        raise JudgedFailure(f"{name}: {failed} the check “{gate.name}”: {why}; add --force to promote it anyway")
+        raise JudgedFailure(f"{name}: {what} “{gate.name}”: {why}; add --force to promote it anyway")
     if _hash(workspace, release.parts, release.brand, release.fixed or ()) != release.sha256:
         raise UserError(f"{name}: its files are missing or were changed after the build; run `twofold build` again")
     history = _history(workspace)

@@ -119,11 +119,11 @@ def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
         show_report(results.report, workspace)
         for gate in results.report.gates:
             say(str(gate))
-    from builder.workspace.releases import read_release
+    from builder.workspace.releases import doubts_of
 
     place = shlex.quote(str(workspace.folder))
     say(f"built in {sum(shown.seconds.values()):.0f} s; next: twofold ask {place} \"…\", or twofold app {place}")
-    if results.release and (doubts := read_release(workspace, results.release).doubts):
+    if doubts := doubts_of(results.gates):
         say(f"{doubts}; to promote {results.release} anyway, use --force")
     return not failed(results.gates)
 

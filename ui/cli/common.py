@@ -107,6 +107,6 @@ def check_lines(checks: "Checks | None") -> list[str]:
 
 def failed(gates: "Sequence[Gate]") -> bool:
     """Whether a gate failed, which makes a command's exit code 1; an undecided one doesn't."""
-    from builder.workspace.releases import GateOutcome
+    from builder.workspace.releases import GateOutcome, gates_with
 
-    return any(gate.outcome == GateOutcome.MISSED for gate in gates)
+    return bool(gates_with(gates, GateOutcome.MISSED))
