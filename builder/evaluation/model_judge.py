@@ -64,8 +64,7 @@ class ModelJudge:
                 time.sleep(WAIT * 2**tried)
             except (ValueError, KeyError, IndexError, TypeError):
                 raise UserError(f"{self.url}: does not answer like an OpenAI-compatible endpoint; give the address "
-                                "before "
-                                "/chat/completions") from None
+                                "before /chat/completions") from None
         raise AssertionError("unreachable")
 
 

@@ -73,8 +73,7 @@ def prompt_ids(messages: Sequence[Message], tokenizer: Any, template: str, most:
     ids: list[int] = tokenizer.encode(to_prompt(messages, template), add_special_tokens=False).ids
     if len(ids) > most:
         raise UserError(f"the prompt has {len(ids)} tokens, but only {most} leave room for the reply; raise "
-                        "model.context "
-                        "or lower retrieval.found in brand.yaml")
+                        "model.context or lower retrieval.found in brand.yaml")
     return ids
 
 

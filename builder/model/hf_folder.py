@@ -27,12 +27,10 @@ def prepare_folder(source: Path, folder: Path, precision: str) -> None:
     for name in ("config.json", "tokenizer.json"):
         if not (source / name).is_file():
             raise UserError(f"model.base: {source}: contains no {name}; give a folder that transformers saved, or a "
-                            "GGUF "
-                            "file")
+                            "GGUF file")
     if (source / "adapter_config.json").exists() or not list(source.glob("*.safetensors")):
         raise UserError(f"model.base: {source}: contains no complete model as .safetensors; save the complete model "
-                        "there in "
-                        "this format")
+                        "there in this format")
     config, tokenizer, template = read_config(source), _json(source / "tokenizer.json"), _template(source)
     (folder / "transformers").symlink_to(source.resolve())
     # Those two would cut and fill prompts.

@@ -61,7 +61,7 @@ def singles(report: Report) -> list[Single]:
 def meeting(some: Sequence[Single], wanted: Wanted) -> list[Single]:
     """Those that meet what is asked, in the order given."""
     words = wanted.words.casefold().split()
-    return [row for row in some if _meets(row, wanted) and _holds(row, words)]
+    return [single for single in some if _meets(single, wanted) and _holds(single, words)]
 
 
 def counts(replies: Sequence[Single]) -> list[tuple[str, str, int]]:

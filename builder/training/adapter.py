@@ -113,8 +113,7 @@ def start_from(model: Any, adapter: Path) -> None:
     told: Any = set_peft_model_state_dict(model, weights)
     if told.unexpected_keys or {name for name in told.missing_keys if "lora_" in name}:
         raise UserError(f"training.start_from: {adapter}: has other layers; set training.frozen_layers to the value "
-                        "it was "
-                        "made with")
+                        "it was made with")
 
 
 def save(model: Any, name: str, folder: Path) -> None:

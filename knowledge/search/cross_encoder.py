@@ -70,8 +70,7 @@ def prepared(folder: str) -> CrossEncoder:
     for name in NEEDED:
         if not (source / name).is_file():
             raise UserError(f"retrieval.reranker: {folder}: contains no {name}; give the folder of a cross-encoder "
-                            "that "
-                            "sentence-transformers saved")
+                            "that sentence-transformers saved")
     try:
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
         kind = " ".join(config.get("architectures") or ["no architecture"])
@@ -84,8 +83,7 @@ def prepared(folder: str) -> CrossEncoder:
                         "run; give a cross-encoder that transformers supports")
     if not kind.endswith("ForSequenceClassification") or labels != 1:  # a missing head would be made up at random
         raise UserError(f"retrieval.reranker: {folder}: is not a cross-encoder ({kind}, {labels} labels); give the "
-                        "folder "
-                        "of a sequence classification model with one label")
+                        "folder of a sequence classification model with one label")
     key = hash_bytes(VERSION, str(source), *(str((source / name).stat().st_mtime_ns) for name in NEEDED))
     return CrossEncoder(make_folder(home() / "cross-encoders" / key[:16], lambda made: export(source, made)))
 

@@ -57,8 +57,7 @@ def export(source: Path, folder: Path) -> None:
         plain.unlink(missing_ok=True)
         if same < SAME:
             raise UserError(f"{source}: its ONNX export gives different vectors (cosine {same:.3f}); set "
-                            "retrieval.encoder "
-                            "to another model")
+                            "retrieval.encoder to another model")
         documents = _quantised(fused, small, model, texts)
     (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     write_json(folder / "encoder.json", {

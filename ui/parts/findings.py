@@ -49,13 +49,13 @@ def cards(here: Workspace, found: Sequence[Concern], places: Mapping[Example, in
         return
     if not found:
         st.caption(":material/check: No open findings.")
-    for hit in found[:CARDS]:
-        with _card(hit, places):
-            if hit.action and hit.example:
-                st.button(MENDS[hit.action], icon=":material/check:", key=f"accept {hit.key}", on_click=accept,
-                          args=(hit,), help="Takes effect when you save.")
-            st.button("Ignore", icon=":material/close:", key=f"refuse {hit.key}", on_click=refuse,
-                      args=(here, hit.key), help="Hides this finding until the row changes.")
+    for concern in found[:CARDS]:
+        with _card(concern, places):
+            if concern.action and concern.example:
+                st.button(MENDS[concern.action], icon=":material/check:", key=f"accept {concern.key}", on_click=accept,
+                          args=(concern,), help="Takes effect when you save.")
+            st.button("Ignore", icon=":material/close:", key=f"refuse {concern.key}", on_click=refuse,
+                      args=(here, concern.key), help="Hides this finding until the row changes.")
     if len(found) > CARDS:
         st.caption(f"and {len(found) - CARDS} more findings")
     hidden = refused(here)
@@ -79,10 +79,10 @@ def _ask(here: Workspace, files: str) -> None:
 def _hidden(here: Workspace, found: Sequence[Concern], places: Mapping[Example, int]) -> None:
     """The findings that were refused, and the way back."""
     if found and st.toggle(f"Show ignored findings ({len(found)})", key="refused"):
-        for hit in found[:CARDS]:
-            with _card(hit, places):
-                st.button("Show again", icon=":material/undo:", key=f"again {hit.key}", on_click=take_back,
-                          args=(here, hit.key))
+        for concern in found[:CARDS]:
+            with _card(concern, places):
+                st.button("Show again", icon=":material/undo:", key=f"again {concern.key}", on_click=take_back,
+                          args=(here, concern.key))
 
 
 @st.cache_data(max_entries=8, show_spinner="Checking the examples, questions and documents…")
@@ -91,7 +91,7 @@ def _concerns(folder: str, files: str) -> list[Concern]:
     command = [sys.executable, "-m", "ui.cli", "audit", "--json", "--", folder]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     try:
-        found = [Finding(**load) for load in json.loads(run.stdout)["findings"]]
+        found = [Finding(**row) for row in json.loads(run.stdout)["findings"]]
     except ValueError:
         lines = run.stderr.strip().splitlines() or ["the check failed; run `twofold audit` to see why"]
         raise UserError(lines[-1].removeprefix("twofold: ")) from None

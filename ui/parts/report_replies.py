@@ -53,7 +53,7 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
                                     placeholder="all")
         causes = second.multiselect("Problem", EVERY_CAUSE, key="causes", bind="query-params",
                                     placeholder="any")
-        groups = third.multiselect("Topics", list(dict.fromkeys(reply.row.group for reply in every)), key="groups",
+        groups = third.multiselect("Topics", list(dict.fromkeys(single.row.group for single in every)), key="groups",
                                    bind="query-params", placeholder="all")
         words = first.text_input("Words in question or reply", key="words", bind="query-params", max_chars=200)
         score = second.selectbox("Score", ["", *report.scores], key="by", bind="query-params",
@@ -69,7 +69,7 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
 
 def _range(report: Report, every: Sequence[Single], score: str) -> tuple[float, float]:
     """From where to where a score may lie."""
-    values = [value for reply in every if (value := reply.score(score)) is not None]
+    values = [value for single in every if (value := single.score(score)) is not None]
     share = report.scores[score].unit == "share"
     low, high = (0.0, 1.0) if share else (min(values, default=0.0), max(values, default=0.0))
     if low == high:
@@ -100,7 +100,7 @@ def _by_cause(some: list[Single], turn: int) -> list[Single]:
         for cause, meaning in CAUSES.items():
             st.text(f"{cause}: {meaning}", width="stretch")
     cells = {(cell["cause"], cell["system"]) for cell in (state.selection if state else {}).get("cells", ())}
-    return [reply for reply in some if not cells or (reply.cause, reply.system) in cells]
+    return [single for single in some if not cells or (single.cause, single.system) in cells]
 
 
 def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
@@ -110,13 +110,13 @@ def _by_score(report: Report, some: list[Single], turn: int) -> list[Single]:
     axes = st.pills("Axes", list(AXES), default=next(iter(AXES)), required=True, key="axes", bind="query-params",
                     label_visibility="collapsed")
     across, up = AXES[axes]
-    points = scattered([(reply.key, reply.system, reply.row.question, _value(reply, across), _value(reply, up))
-                        for reply in some[:DRAWN]])
+    points = scattered([(single.key, single.system, single.row.question, _value(single, across), _value(single, up))
+                        for single in some[:DRAWN]])
     chart = replies_chart(points, across, up, list(report.systems))
     state: Any = st.altair_chart(chart, key=f"points {axes} {turn}", on_select="rerun",
                                  alt=f"{len(points)} replies as points: {axes}")
     chosen = boxed(points, state.selection if state else {})
-    return [reply for reply in some if chosen is None or reply.key in chosen]
+    return [single for single in some if chosen is None or single.key in chosen]
 
 
 def _value(single: Single, axis: str) -> float | None:
@@ -127,13 +127,13 @@ def _opened(report: Report, some: list[Single]) -> Single | None:
     """The replies as a table, and the one that was chosen in it or by keyboard; one alone is open already."""
     scores = dict.fromkeys(("facts", "tone", st.session_state.get("by") or "facts"))
     columns = [name for name in scores if name in report.scores]
-    rows = [{"question": reply.row.question, "system": reply.system, "problem": reply.cause,
-             **{report.scores[name].title: _cell(reply.score(name), report.scores[name].unit)
-                for name in columns}, "reply": reply.reply.text} for reply in some]
+    rows = [{"question": single.row.question, "system": single.system, "problem": single.cause,
+             **{report.scores[name].title: _cell(single.score(name), report.scores[name].unit)
+                for name in columns}, "reply": single.reply.text} for single in some]
     formats = {report.scores[name].title: "%d%%" for name in columns if report.scores[name].unit == "share"}
-    labels = {reply.key: f"{reply.row.line} · {reply.system} · {reply.row.question}" for reply in some}
+    labels = {single.key: f"{single.row.line} · {single.system} · {single.row.question}" for single in some}
     key = chosen_row(rows, labels, "reply", formats)
-    return next((reply for reply in some if reply.key == key), some[0] if len(some) == 1 else None)
+    return next((single for single in some if single.key == key), some[0] if len(some) == 1 else None)
 
 
 def chosen_row(rows: list[dict[str, Any]], labels: dict[str, str], name: str, formats: dict[str, str]) -> str | None:

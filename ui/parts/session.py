@@ -85,7 +85,7 @@ def chosen() -> Path | None:
     What the address holds is a stranger's: only the name of a workspace in the home folder counts.
     """
     name = st.session_state.get(CHOSEN) or st.query_params.get(CHOSEN, "")
-    known = {workspace_.name: workspace_ for workspace_ in workspaces(home())}
+    known = {path.name: path for path in workspaces(home())}
     if name in known:
         choose(name)
         return known[name]

@@ -155,11 +155,11 @@ def _allowed(ours: Any) -> frozenset[str]:
     listed = ours.get("allowed") if isinstance(ours, Mapping) else None
     if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
         raise _wrong("nobody is allowed in yet", 'add [twofold] with allowed = ["you@your.example", "@your.example"]')
-    for user in listed:
-        if not isinstance(user, str) or user.count("@") != 1 or user.endswith("@"):
+    for address in listed:
+        if not isinstance(address, str) or address.count("@") != 1 or address.endswith("@"):
             raise _wrong("twofold.allowed holds what is neither an e-mail address nor a domain", "write "
                          "you@your.example or @your.example")
-    return frozenset(_folded(user) for user in listed)
+    return frozenset(_folded(address) for address in listed)
 
 
 @cache

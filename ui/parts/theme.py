@@ -84,8 +84,8 @@ def accent(colours: Mapping[str, str], ground: str) -> str:
     page, ink = _page(colours, ground), _ink(ground)
     panel = _mix(page, ink, SHADE[ground])
     start = next(_given(colours, "accent", "primary"), ACCENTS[ground])
-    return next(toward for toward in _towards(start, ink)
-                if _holds(toward, (page, panel, _mix(page, toward, TINTED))))
+    return next(candidate for candidate in _towards(start, ink)
+                if _holds(candidate, (page, panel, _mix(page, candidate, TINTED))))
 
 
 def contrast(one: str, other: str) -> float:
@@ -122,7 +122,7 @@ def _given(colours: Mapping[str, str], *names: str) -> Iterator[str]:
 
 def _readable(colour: str, grounds: Sequence[str], ink: str, kept: float = 1) -> str:
     """The colour nearest to this one, on its way to `ink`, that can be read on all grounds, even faded."""
-    return next((toward for toward in _towards(colour, ink) if _holds(toward, grounds, kept)), ink)
+    return next((candidate for candidate in _towards(colour, ink) if _holds(candidate, grounds, kept)), ink)
 
 
 def _towards(colour: str, ink: str) -> Iterator[str]:

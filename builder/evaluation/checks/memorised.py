@@ -72,7 +72,7 @@ def memorised(assistant: Assistant, examples: Sequence[Example], index: Index, b
     probes = list(_probes(assistant, examples, before or index, current))
     tuned = _replies(assistant, probes, True, tick)
     told = [(probe, reply, _held(probe.facts, reply)) for probe, reply in zip(probes, tuned, strict=True)]
-    told = [reply for reply in told if reply[2]]
+    told = [(probe, reply, held) for probe, reply, held in told if held]
     untuned = _replies(assistant, [probe for probe, *_ in told], False, tick)
     stated: dict[tuple[str, str, str], StatedFact] = {}
     for (probe, reply, held), other in zip(told, untuned, strict=True):
@@ -138,11 +138,11 @@ def _question(passage: Passage, current: Mapping[tuple[str, ...], str]) -> str:
 
 def _replies(assistant: Assistant, probes: Sequence[_Probe], tuned: bool, tick: Tick) -> list[str]:
     """Greedy replies without the phrases that all replies share; as many at once as the engine has slots."""
-    replies = []
+    note = "what it memorised of the examples" if tuned else "the same questions to the base model"
+    replies: list[str] = []
     for made in at_once(assistant.engine, [probe.messages for probe in probes], tuned, Decoding(TOKENS)):
         replies.append(without(made.text, assistant.fixed))
-        tick(len(replies), len(probes), "what it memorised of the examples" if tuned else "the same questions to the "
-                                                                                          "base model")
+        tick(len(replies), len(probes), note)
     return replies
 
 

@@ -26,8 +26,7 @@ def questions_from(path: Path) -> list[dict[str, Any]]:
             else inspect.questions(held, str(path)) if isinstance(held, list) else None)
     if not rows:
         raise UserError(f"{path}: contains no questions; promptfoo's configuration has a list of tests, inspect's "
-                        "samples "
-                        "are a JSON object a line, with an input each")
+                        "samples are a JSON object a line, with an input each")
     return rows
 
 
@@ -43,8 +42,7 @@ def replies_from(path: Path) -> dict[str, dict[str, str]]:
         found = inspect.replies(held)
     else:
         raise UserError(f"{path}: contains no replies; give a file that `promptfoo eval --output FILE.json` wrote, or "
-                        "an "
-                        "inspect log in JSON")
+                        "an inspect log in JSON")
     found = {name: replies for name, replies in found.items() if replies}
     if not found:
         raise UserError(f"{path}: no reply names its question; each needs the question that it answers")
