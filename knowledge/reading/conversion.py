@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ from knowledge.machine import limit
 from knowledge.reading.converted import Converted, Unreadable
 
 SECONDS = 30.0
-"""For one file; the child is killed at its end."""
+"""Of computing for one file; the system ends the child then. The program that reads scans computes for itself."""
+PATIENCE = 150.0
+"""Seconds that one file may take with all that is waited for; the child is killed at their end."""
 MEMORY = 2_000_000_000
 """Bytes of address space that the child may have."""
 CHARACTERS = 20_000_000
@@ -27,8 +30,8 @@ _START = ("import json, sys; sys.dont_write_bytecode = True; sys.path[:] = json.
           "from knowledge.reading.conversion import serve; serve()")
 _CLEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """The child's environment; each thread of a numeric library would reserve memory."""
-_KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""What the interpreter itself may need to start."""
+_KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "TESSDATA_PREFIX")
+"""What the interpreter, and the program that reads scans, may need to start."""
 
 
 def child_command() -> list[str]:
@@ -43,7 +46,7 @@ class Converter:
     `command` and `seconds` are for tests.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, command: Sequence[str] | None = None, seconds: float = PATIENCE) -> None:
         self._command = list(command or child_command())
         self._seconds = seconds
         self._child: subprocess.Popen[bytes] | None = None
@@ -61,8 +64,9 @@ class Converter:
             send(child.stdin, data)
             answer = json.loads(receive(child.stdout))
         except (OSError, EOFError, ValueError):
+            why = self._why(child, late.is_set())
             self.close()
-            raise Unreadable(self._why(late.is_set())) from None
+            raise Unreadable(why) from None
         finally:
             timer.cancel()
         if "reason" in answer:
@@ -88,9 +92,11 @@ class Converter:
         return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, env=environment, cwd=os.path.abspath(os.sep))
 
-    def _why(self, late: bool) -> str:
+    def _why(self, child: subprocess.Popen[bytes], late: bool) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            late = child.wait(1.0) == -signal.SIGXCPU or late
         if late:
-            return f"took longer than {self._seconds:.0f} seconds; split it"
+            return f"took longer than {min(SECONDS, self._seconds):.0f} seconds; split it"
         return "crashed the program that reads it; save it again, or as text"
 
 
@@ -160,5 +166,5 @@ def limit_once() -> None:
 
 
 def limit_seconds() -> None:
-    """Let this process compute for SECONDS from now, should its parent be gone and unable to kill it."""
-    limit("CPU", int(time.process_time() + SECONDS) + 5)
+    """Let this process compute for SECONDS from now."""
+    limit("CPU", int(time.process_time() + SECONDS) + 1)

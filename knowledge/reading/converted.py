@@ -24,6 +24,8 @@ class Converted:
     """ISO day."""
     flags: tuple[str, ...] = ()
     """One line each for a person about text that a reader of the file would not see."""
+    left_out: tuple[str, ...] = ()
+    """One line each for a person about what the file holds and the text does not."""
 
     @staticmethod
     def loaded(fields: Mapping[str, Any]) -> "Converted":
@@ -32,4 +34,4 @@ class Converted:
             if not isinstance(fields[name], kind):
                 raise ValueError(name)
         return Converted(fields["text"], tuple(map(int, fields["pages"])), fields["title"], fields["language"],
-                         tuple(map(str, fields["tags"])), fields["date"], tuple(map(str, fields["flags"])))
+                         tuple(map(str, fields["tags"])), fields["date"], tuple(map(str, fields["flags"])), tuple(map(str, fields["left_out"])))

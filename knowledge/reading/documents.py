@@ -14,7 +14,7 @@ from knowledge.reading.conversion import Converter
 from knowledge.reading.converted import Converted, Unreadable
 from knowledge.reading.fetch import fetched, read_urls
 
-VERSION = "2"
+VERSION = "3"
 """Of how files are converted; a new one makes them be converted again."""
 LARGEST = 50_000_000
 """Bytes; a larger file is no document to quote from."""
@@ -47,6 +47,8 @@ class Document:
     """ISO day."""
     flags: tuple[str, ...] = ()
     """One line each for a person about text that a reader of the file would not see."""
+    left_out: tuple[str, ...] = ()
+    """One line each for a person about what the file holds and the text does not."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,14 @@ class Failure:
 def read_documents(workspace: Path, tick: Tick = silent) -> tuple[list[Document], list[Failure]]:
     """Read every file below `workspace`/documents, in the order of their names; one bad file never stops the rest.
 
-    Hidden files, links that lead out of the folder and workspaces within it are passed over. Each file is converted
-    once, in a child process with limits; what it became is kept under its content's hash. A .urls file stands for the
-    pages it lists, as far as they were fetched.
+    Hidden files and workspaces within the folder are passed over; links that are not followed are failures. Each file
+    is converted once, in a child process with limits; what it became is kept under its content's hash. A .urls file
+    stands for the pages it lists, as far as they were fetched.
     """
     files = document_files(workspace)
     documents: list[Document] = []
-    failures: list[Failure] = []
+    failures = [Failure(printable(file.relative_to(workspace).as_posix()), reason)
+                for file, reason in _entries(workspace / "documents") if reason]
     converter = Converter()
     kept = workspace / ".twofold" / "documents"
     try:
@@ -124,27 +127,41 @@ def remove_file(workspace: Path, document: str) -> None:
 
 def document_files(workspace: Path) -> list[Path]:
     """The files below `workspace`/documents that are read, in the order of their names."""
-    return list(_files(workspace / "documents"))
+    return [file for file, reason in _entries(workspace / "documents") if not reason]
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """Regular files below `root` in order of their names; links are followed only to files within it."""
+def _entries(root: Path) -> Iterator[tuple[Path, str]]:
+    """Regular files below `root` in order of their names, and links with the reason why they are not followed.
+
+    Links are followed only to files within it.
+    """
     if not root.is_dir():
         return
     inside = root.resolve()
-    found = []
+    found: list[tuple[Path, str | None]] = []
     for folder, folders, names in os.walk(root):
         here = Path(folder)
-        nested = here != root and (here / "brand.yaml").is_file()
+        if here != root and (here / "brand.yaml").is_file():
+            folders.clear()
+            continue
+        kept = sorted(folder for folder in folders if not folder.startswith("."))
+        linked = [here / folder for folder in kept if (here / folder).is_symlink()]
+        found += [(folder, "is a link to a folder, whose files are not read; copy them here") for folder in linked]
         deep = len(here.relative_to(root).parts) >= DEEPEST
-        folders[:] = [] if nested or deep else sorted(folder for folder in folders if not folder.startswith("."))
-        found += [] if nested else [here / name for name in names if not name.startswith(".")]
-    for file in sorted(found):
-        try:
-            if stat.S_ISREG(file.stat().st_mode) and file.resolve().is_relative_to(inside):
-                yield file
-        except (OSError, RuntimeError):
-            continue  # a link to nowhere, or to itself
+        found += [(here / folder, f"is more than {DEEPEST} folders deep; move it up") for folder in kept if deep]
+        folders[:] = [] if deep else kept
+        found += [(here / name, _link(here / name, inside)) for name in names if not name.startswith(".")]
+    yield from sorted((file, reason) for file, reason in found if reason is not None)
+
+
+def _link(file: Path, inside: Path) -> str | None:
+    """Why a link is not followed; "" where it is, and for a file that is no link; None for what is no file, as pipes."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return None
+        return "" if file.resolve().is_relative_to(inside) else "is a link out of the folder; put a copy in its place"
+    except (OSError, RuntimeError):
+        return "is a link to a file that is not there; remove it" if file.is_symlink() else ""
 
 
 def printable(name: str) -> str:
@@ -185,7 +202,8 @@ def _document(name: str, ending: str, data: bytes, kept: Path, converter: Conver
         made = converter.convert(ending, data)
         made = replace(made, language=made.language or _language(made.text))
         write_json(place, asdict(made))
-    return Document(name, made.text, made.pages, digest, made.title, made.language, made.tags, made.date, made.flags)
+    return Document(name, made.text, made.pages, digest, made.title, made.language, made.tags, made.date, made.flags,
+                    made.left_out)
 
 
 def _language(text: str) -> str:

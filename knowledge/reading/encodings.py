@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from contextlib import suppress
 
 from knowledge.reading.converted import Unreadable
 
@@ -13,8 +14,14 @@ _SPLIT = re.compile("[A-Za-zÀ-ÿ][¡¢£¤¥§ª¬¯±²³µ¶¸¹º¼¾¿][a-z
 """A sign within a word, which no word of Western Europe holds: a letter of Eastern Europe, wrongly read."""
 
 
-def decoded(data: bytes) -> str:
-    """Bytes as text: by their byte order mark, as UTF-8, as a page says, else the likeliest; line ends unified."""
+def decoded(data: bytes, named: str = "") -> str:
+    """Bytes as text: by their byte order mark, as UTF-8, as a page says, else the likeliest; line ends unified.
+
+    `named` is the encoding that a mail names; it counts where the bytes can be in it.
+    """
+    with suppress(LookupError, ValueError):
+        named = "" if data.isascii() else _known(named)
+        data = data.decode(named).encode() if named else data
     text = data.decode(_marked(data), errors="replace")
     strange = sum(letter > "\x7f" for letter in text)
     if "\ufffd" in text and 10 * text.count("\ufffd") > strange:  # a few broken letters don't make it no UTF-8
@@ -45,12 +52,17 @@ def _declared(data: bytes) -> str:
     """The encoding that a web page says it is in; "" where it says none that is known."""
     found = _CHARSET.search(data[:4000])
     try:
-        name = codecs.lookup(found[1].decode()).name if found else "utf-8"
+        name = _known(found[1].decode()) if found else "utf-8"
         data.decode(name)
     except (LookupError, ValueError):
         return ""
-    latin = name in ("iso8859-1", "ascii")  # browsers read the larger set that Windows made of it
-    return "cp1252" if latin else "" if name.startswith("utf") else name
+    return "" if name.startswith("utf") else name
+
+
+def _known(name: str) -> str:
+    """Python's name of an encoding, "" for none; LookupError where it knows none."""
+    found = codecs.lookup(re.sub(r"^(?:windows|ibm|x-cp)-?(?=\d+$)", "cp", name.strip().lower())).name if name else ""
+    return "cp1252" if found in ("iso8859-1", "ascii") else found  # browsers read the larger set that Windows made of it
 
 
 def _likeliest(data: bytes) -> str:

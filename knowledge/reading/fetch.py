@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, read_json, silent, write_bytes, write_json
 
 LARGEST = 10_000_000
@@ -49,7 +50,11 @@ def fetched(store: Path, url: str) -> tuple[str, bytes] | None:
     settings = place.with_suffix(".json")
     if not settings.is_file() or not place.is_file():
         return None
-    return str(read_json(settings)["ending"]), place.read_bytes()
+    try:
+        ending = read_json(settings)["ending"]
+    except (UserError, KeyError, TypeError):
+        return None  # damaged: it is fetched anew
+    return (ending, place.read_bytes()) if ending in ENDINGS.values() else None
 
 
 def fetch(urls: Sequence[str], store: Path, tick: Tick = silent,
@@ -91,7 +96,8 @@ def _host(url: str) -> tuple[str, int, str]:
         host = (parts.hostname or "").encode("idna").decode() if parts.hostname else ""
     except (ValueError, UnicodeError):
         raise Refused("is no address; write https://…") from None
-    if parts.scheme not in ("http", "https") or not host or any(letter.isspace() for letter in url):
+    if parts.scheme not in ("http", "https") or not host or any(
+            letter.isspace() or not letter.isprintable() for letter in url):
         raise Refused("is no http or https address; write https://…")
     if parts.username or parts.password:
         raise Refused("holds a password; remove it")

@@ -6,14 +6,14 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from knowledge.reading.converted import Converted, Unreadable
 from knowledge.reading.encodings import decoded
 from knowledge.reading.hidden import flags, plain
-from knowledge.reading.html import day, read_book, read_page
+from knowledge.reading.html import day, parsed, read_book, read_page, written
 from knowledge.reading.office import read_slides, read_word, read_workbook
 from knowledge.reading.pdf import read_pdf
 from knowledge.reading.tables import line, sheet
@@ -21,11 +21,16 @@ from knowledge.reading.tables import line, sheet
 UNPACKED = 300_000_000
 """Bytes that the parts of an office file or e-book may have together."""
 LONGEST_TITLE = 200
+MOST_LINES = 20
+"""About hidden text, and about what was left out, that a person gets for one document."""
 MAGIC = {b"%PDF-": "a PDF", b"PK\x03\x04": "a zip archive", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
          b"GIF8": "a picture", b"\x7fELF": "a program", b"MZ\x90": "a program", b"\x1f\x8b": "a compressed file",
          b"\xd0\xcf\x11\xe0": "an old Office file", b"{\\rtf": "rich text"}
 PACKED = {".docx": "word/", ".pptx": "ppt/", ".xlsx": "xl/", ".epub": ""}
 """Formats that are zip archives, and the folder that each must hold."""
+_TABLE = re.compile(r"^(```|~~~)[\s\S]*?(?:^\1|\Z)|(?P<table><table\b[\s\S]{0,500000}?</table>)",
+                    re.MULTILINE | re.IGNORECASE)
+"""Code, which stays as it is, or a table."""
 _FRONT = re.compile(r"\A---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
@@ -37,10 +42,17 @@ def read(ending: str, data: bytes) -> Converted:
     if not text.strip():
         raise Unreadable("is a scan without text; run text recognition (OCR) on it first"
                          if ending == ".pdf" and made.pages else "contains no text")
-    hidden = (*made.flags, *flags(ending, data, made.text))
+    hidden = (*made.flags, *flags(ending, data, made.text))[:MOST_LINES]
     starts = made.pages if len(text) == len(made.text) else _moved(made, text)
-    return replace(made, text=text, pages=starts, flags=hidden, title=" ".join(made.title.split())[:LONGEST_TITLE],
-                   language=made.language[:2].lower())
+    return replace(made, text=text, pages=starts, flags=hidden, title=_word(made.title),
+                   tags=tuple(sorted({_word(tag) for tag in made.tags} - {""})), language=made.language[:2].lower(),
+                   left_out=tuple(_shortened(list(map(plain, made.left_out)))))
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """At most MOST_LINES lines, the last of which says how many more there are."""
+    more = len(lines) - MOST_LINES + 1
+    return lines if more <= 1 else [*lines[:MOST_LINES - 1], f"{more} more of this kind"]
 
 
 def _moved(made: Converted, text: str) -> tuple[int, ...]:
@@ -72,8 +84,8 @@ def _plain(data: bytes) -> Converted:
 
 
 def _markdown(data: bytes) -> Converted:
-    """Markdown, and what its front matter says."""
-    text = decoded(data)
+    """Markdown with its HTML tables as Markdown's own, and what its front matter says."""
+    text = _TABLE.sub(lambda found: f"\n{written(parsed(found[0]))}\n" if found["table"] else found[0], decoded(data))
     front = _FRONT.match(text)
     settings = _settings(front[1]) if front else None
     if front is None or settings is None:
@@ -97,7 +109,7 @@ def _settings(text: str) -> dict[str, Any] | None:
 
 
 def _word(value: object) -> str:
-    return " ".join(str(value).split())[:LONGEST_TITLE] if isinstance(value, (str, int, float)) else ""
+    return " ".join(plain(str(value)).split())[:LONGEST_TITLE] if isinstance(value, (str, int, float)) else ""
 
 
 def _pair(question: str, answer: str) -> str:
@@ -126,6 +138,7 @@ def _rows(rows: list[dict[str, object]]) -> str:
 def _csv(data: bytes) -> Converted:
     """Pairs of question and answer as sections, whatever else as tables with the lines above them."""
     text = decoded(data)
+    csv.field_size_limit(len(text) + 1)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=_comma(text)))
     except csv.Error as error:
@@ -165,22 +178,49 @@ def _jsonl(data: bytes) -> Converted:
 
 
 def _mail(data: bytes) -> Converted:
-    """A message: its subject as the heading, then who wrote when, then what; attachments are left out."""
+    """A message: its subject as the heading, then who wrote when, then each of its texts in their order."""
     from email import policy
     from email.parser import BytesParser
 
     message: Any = BytesParser(policy=policy.default).parsebytes(data)
-    part, page = message.get_body(("plain", "html")), message.get_body(("html",))
-    if part is None:
+    left_out: list[str] = []
+    bodies = list(_bodies(message, left_out))
+    if not bodies:
         raise Unreadable("contains no message; save it again, or as text")
-    made = read_page(page.get_content().encode()) if page else Converted("")
-    if part is not page and "\n| ---" not in made.text:  # as plain text, unless that would cost a table
-        made = Converted(part.get_content())
     subject, sent = _word(str(message["subject"] or "")), message["date"]
     sent = day(sent.datetime) if sent is not None and getattr(sent, "datetime", None) else ""
     head = "\n".join(part for part in (f"# {subject}" if subject else "", "",
                                        f"From {message['from']}, {sent}" if message["from"] else "") if part)
-    return replace(made, text=f"{head}\n\n{made.text}", title=subject, date=sent)
+    texts = [body.text.strip().removeprefix(f"# {subject}\n") for body in bodies]
+    return Converted("\n\n".join([head, *texts]), title=subject, date=sent,
+                     language=next((body.language for body in bodies if body.language), ""),
+                     flags=tuple(flag for body in bodies for flag in body.flags),
+                     left_out=tuple(left_out + [line for body in bodies for line in body.left_out]))
+
+
+def _bodies(part: Any, left_out: list[str]) -> Iterator[Converted]:
+    """The texts of a part of a message that its reader sees; the name of what else it brings goes to `left_out`."""
+    kind = part.get_content_type()
+    if kind == "multipart/alternative":
+        found = [body for one in part.iter_parts() for body in _bodies(one, left_out)]
+        yield from [_chosen(found)] if found else []
+    elif part.is_multipart():
+        for one in part.get_payload():
+            yield from _bodies(one, left_out)
+    elif kind not in ("text/plain", "text/html") or part.get_content_disposition() == "attachment":
+        left_out.append(f"attachment {_word(part.get_filename() or kind)}")
+    else:
+        text = decoded(part.get_payload(decode=True) or b"", str(part.get_content_charset() or ""))
+        made = read_page(text.encode()) if kind == "text/html" else Converted(text)
+        if made.text.strip():
+            yield made
+
+
+def _chosen(versions: list[Converted]) -> Converted:
+    """Of the same text in several forms, plainest first, the plain one, unless it lost a table or most of the words."""
+    first, last = versions[0], versions[-1]
+    words, all_words = (set(re.findall(r"\w+", body.text.lower())) for body in (first, last))
+    return last if "\n| ---" in last.text or 2 * len(all_words - words) > len(all_words) else first
 
 
 READERS: dict[str, Callable[[bytes], Converted]] = {

@@ -173,18 +173,41 @@ def _unshown(page: "BeautifulSoup") -> Iterator[Found]:
     for comment in page.find_all(string=lambda string: isinstance(string, hidden)):
         before = comment.find_previous(True)
         if _speaks(comment):
-            yield f"line {before.sourceline if before else 1}", "a comment", str(comment)
+            yield f"line {before.sourceline}" if before and before.sourceline else "page", "a comment", str(comment)
         comment.extract()
+    buttons = _buttons(page)
     for tag in page.find_all(True):
         what = "" if tag.decomposed or tag.name in ("html", "body") else _hiding(tag)
+        if what.startswith(FOLDED) and _opens(tag, buttons):
+            continue
         text = " ".join(islice(tag.stripped_strings, 40)) if what and tag.name not in ("script", "style") else ""
         if text:
-            yield f"line {tag.sourceline or 1}", what, text
+            yield f"line {tag.sourceline}" if tag.sourceline else "page", what if what == PERHAPS else (
+                f"{what}, left out"), text
         if what and what != PERHAPS:
             tag.decompose()
 
 
 PERHAPS = "white text, kept, since a style sheet may give it a dark ground"
+
+
+FOLDED = ("a hidden element", "display", "visibility", "height", "max-height")
+"""Ways of hiding that a page uses for what a reader opens, such as the answers below a list of questions."""
+
+
+def _buttons(page: "BeautifulSoup") -> set[str]:
+    """The ids of the parts that something with words on it opens."""
+    names = ("aria-controls", "data-target", "data-bs-target", "href")
+    return {str(tag[name]).lstrip("#") for name in names for tag in page.find_all(attrs={name: True})
+            if (name != "href" or str(tag[name]).startswith("#")) and tag.get_text(strip=True)}
+
+
+def _opens(tag: "Tag", buttons: set[str]) -> bool:
+    """Whether a reader can open a hidden part: by a button that names it, or by what stands right above it."""
+    before = tag.find_previous_sibling()
+    return tag.get("id") in buttons or before is not None and bool(before.get_text(strip=True)) and (
+        tag.name == "dd" and before.name in ("dt", "dd") or before.name in ("button", "summary")
+        or before.get("aria-expanded") is not None or before.get("role") in ("button", "tab"))
 
 
 def _hiding(tag: "Tag") -> str:

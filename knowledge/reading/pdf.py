@@ -1,20 +1,28 @@
-"""A PDF's pages to Markdown: text in reading order, ruled tables as tables, headings where bookmarks name them."""
+"""A PDF's pages to Markdown: text in reading order, tables as tables, headings by bookmarks or by their type."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from knowledge.reading.converted import Converted, Unreadable
-from knowledge.reading.pdf_tables import Grid, Page, alike, grids_of, joined, parts_of, rules_of
-from knowledge.reading.tables import line, said
+from knowledge.reading.headings import Line, levels
+from knowledge.reading.ocr import Reader
+from knowledge.reading.pdf_letters import RAISED, Run, letters_of, runs_of, with_fields
+from knowledge.reading.pdf_tables import Grid, Page, alike, grids_of, parts_of, rules_of, unruled
+from knowledge.reading.raised import raised
+from knowledge.reading.tables import counted, line, said
 from knowledge.text.structure import CAPTION, blocks
 
 EFFORT = 600_000
 """Lines, cells and every fourth letter of pages with tables that one PDF may cost; pages beyond stay plain text."""
 BOOKMARKS = 5_000
+PREFIXES = frozenset(("self", "non", "ex", "half", "well", "cross", "all", "anti", "co", "semi", "quasi", "vice"))
+"""First halves of words that mostly keep their hyphen."""
 
+_HYPHEN = re.compile("(\\w*)[\x02\ufffe]\n?(\\w*)")
 _NUMBER = re.compile(r"\W*(?:(?:page|p|seite|s|página|pagina|sida|side|strona)\W+)?"
                      r"(?:\d+(?:\W+(?:(?:of|von|de|sur|di|van|av|af|z)\W+)?\d+)?)?\W*", re.IGNORECASE)
 _NO_TITLE = re.compile(r"\(?(?:anonymous|untitled|unspecified)\b|Microsoft \w+ - ", re.IGNORECASE)
@@ -25,14 +33,19 @@ def read_pdf(data: bytes) -> Converted:
     """What a PDF says; its text is empty if it holds pictures of pages alone."""
     import pypdfium2
 
+    reader, left_out = Reader(), list[str]()
     try:
         opened = pypdfium2.PdfDocument(data)
-        texts = _continued(list(_pages(opened)))
-        headings = _bookmarks(opened)
+        if opened.get_formtype():
+            opened.init_forms()
+        pages, looks = _pages(opened, reader, left_out)
+        headings = _bookmarks(opened) or _by_type(looks)
     except pypdfium2.PdfiumError:
         raise Unreadable("is damaged, needs a password, or is not a PDF; save it again as a PDF without a "
                          "password") from None
-    texts = [_headed(text, headings.get(number, [])).strip() for number, text in enumerate(texts)]
+    texts = _continued(pages)
+    whole = "\n".join(texts)
+    texts = [_headed(written(text, whole), headings.get(number, [])).strip() for number, text in enumerate(texts)]
     starts, length = [], 0
     for text in texts:
         starts.append(length)
@@ -42,24 +55,97 @@ def read_pdf(data: bytes) -> Converted:
     stamp = settings.get("ModDate") or settings.get("CreationDate") or ""
     day = re.match(r"D:(\d{4})(\d\d)(\d\d)", stamp)
     return Converted("\n\n".join(texts) if any(text.strip() for text in texts) else "", tuple(starts),
-                     title="" if _NO_TITLE.match(title) else title, date="-".join(day.groups()) if day else "")
+                     title="" if _NO_TITLE.match(title) else title, date="-".join(day.groups()) if day else "",
+                     left_out=tuple(left_out))
 
 
-def _pages(opened: Any) -> Iterator[Page]:
-    """Each page's parts; a page whose tables can't be told stays plain text."""
-    left = EFFORT
-    for page in opened:
+def _pages(opened: Any, reader: Reader, left_out: list[str]) -> tuple[list[Page], list[list[Run]]]:
+    """Each page's parts and lines; a page whose tables can't be told stays plain text, and has no lines."""
+    pages: list[Page] = []
+    looks: list[list[Run]] = []
+    left, remarks = EFFORT, 0
+    scans: list[int] = []
+    for number, page in enumerate(opened, 1):
         words = page.get_textpage()
-        plain = joined(words.get_text_bounded())
-        parts: Page = [plain]
+        parts: Page = [words.get_text_bounded().replace("\r\n", "\n")]
+        lines: list[Run] = []
         with suppress(RuntimeError, ArithmeticError, LookupError, ValueError):
-            rules = list(islice(rules_of(page), max(0, left)))
-            grids = grids_of(rules)
-            left -= len(rules) + sum(len(grid.owner) for grid in grids) + (len(plain) // 4 if grids else 0)
-            parts = parts_of(words, grids, page.get_bbox()) if grids and plain.strip() else parts
-        yield parts
+            if left > 0:
+                letters = with_fields(letters_of(words, page.get_bbox()), page, opened.formenv)
+                rules = list(islice(rules_of(page), max(0, left)))
+                lines, grids = runs_of(letters), grids_of(rules)
+                left -= len(rules) + sum(len(grid.owner) for grid in grids) + len(letters) // 4
+                parts = parts_of(letters, grids or unruled(letters))
+        if not any(part.text() if isinstance(part, Grid) else part.strip() for part in parts) and _is_scan(page):
+            text = reader.read(page)
+            parts = [text]
+            scans += [] if text else [number]
+        remarks += _remarks(page)
+        pages.append(parts)
+        looks.append(lines)
         words.close()
         page.close()
+    left_out += [f"page {number}: is a scan without text; {reader.advice}" for number in scans]
+    left_out += counted(remarks, "comment")
+    return pages, looks
+
+
+def _is_scan(page: Any) -> bool:
+    from pypdfium2 import raw
+
+    return any(True for _ in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3))
+
+
+def _remarks(page: Any) -> int:
+    """How many comments a page has that are no part of its text."""
+    from pypdfium2 import raw
+
+    kinds = []
+    for number in range(max(0, raw.FPDFPage_GetAnnotCount(page.raw))):
+        part = raw.FPDFPage_GetAnnot(page.raw, number)
+        kinds.append(raw.FPDFAnnot_GetSubtype(part))
+        raw.FPDFPage_CloseAnnot(part)
+    return sum(kind in (raw.FPDF_ANNOT_TEXT, raw.FPDF_ANNOT_FREETEXT) for kind in kinds)
+
+
+def written(text: str, whole: str) -> str:
+    """A page's text with words that a line's end parts joined, and raised figures told from those before them.
+
+    A hyphen stays beside a capital or a figure, behind a first half such as self-, and in a word that `whole`, the
+    text of all pages, writes with it elsewhere.
+    """
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")  # letters may come in halves
+    text = _HYPHEN.sub(lambda word: word[1] + ("-" if _stays(word[1], word[2], whole) else "") + word[2],
+                       text.replace("\r\n", "\n").replace("\xa0", " "))
+    return re.sub(rf"(\w){RAISED}(\d(?:{RAISED}?\d)*)(?:\n(?= ))?",  # a line that only the raised figure began
+                  lambda mark: mark[1] + raised(mark[2].replace(RAISED, ""), mark[1], whole), text)
+
+
+def _stays(first: str, second: str, whole: str) -> bool:
+    """Whether the hyphen between two halves of a word is a part of it."""
+    if not first or not second or first[-1].isdigit() or second[0].isdigit() or second[0].isupper():
+        return True
+    return first.lower() in PREFIXES or re.search(rf"\b{re.escape(first)}-{re.escape(second)}\b", whole) is not None
+
+
+def _by_type(looks: list[list[Run]]) -> dict[int, list[tuple[int, str]]]:
+    """Of each page the headings that their type tells, with their level; what stands on many pages is none."""
+    pages = Counter(text for lines in looks for text in {re.sub(r"\d+", "", line.text) for line in lines})
+    lines = [(number, line) for number, page in enumerate(looks) for line in page]
+    running = max(3, len(looks) // 2)
+    found: dict[int, list[tuple[int, str]]] = {}
+    before: tuple[int, int] | None = None
+    for (number, line), level in zip(lines, levels([Line(line.text, line.size, line.bold) for _, line in lines]),
+                                     strict=True):
+        if level is None or pages[re.sub(r"\d+", "", line.text)] >= running:
+            before = None
+            continue
+        if before == (number, level):  # a heading of several lines
+            found[number][-1] = level, f"{found[number][-1][1]} {line.text}"
+        else:
+            found.setdefault(number, []).append((level, line.text))
+        before = number, level
+    return found
 
 
 def _continued(pages: list[Page]) -> list[str]:
@@ -118,7 +204,7 @@ def _bookmarks(opened: Any) -> dict[int, list[tuple[int, str]]]:
 def _headed(text: str, headings: list[tuple[int, str]]) -> str:
     """The text with each line that a bookmark of its page names as a heading."""
     for level, title in headings:
-        words = "[ \t]+".join(map(re.escape, title.split()))
+        words = r"\s+".join(map(re.escape, title.split()))
         line_of_it = re.search(rf"^[ \t]*{words}[ \t]*$", text, re.MULTILINE)
         if line_of_it:
             before, after = text[:line_of_it.start()], text[line_of_it.end():]

@@ -1,11 +1,13 @@
-"""The tables that lines on a PDF's page rule: where they stand, and the page's letters put into their cells."""
+"""The tables on a PDF's page, ruled by lines or by gaps: where they stand, and the page's letters in their cells."""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from knowledge.reading.pdf_letters import Letter, Run, runs_of
 from knowledge.reading.tables import ACROSS, said, table
 
 LINES = 300
@@ -14,6 +16,17 @@ NEAR = 3.0
 """Points between lines that were meant to meet."""
 SHORTEST = 6.0
 """Points; a shorter line bounds no cell."""
+GAP = 1.2
+"""Times the size of its type: pieces of a line that are so far apart are cells."""
+MOST_LEADING = 2.5
+"""Times the size of its type: rows further apart are no table."""
+LONG = 45
+"""Letters: a longer piece is a line of text; two in a row, or one of two, speak against a table."""
+ALIGNED = 0.6
+"""Of a column's pieces: as many stand at one place at least."""
+
+_MARK = re.compile(r"\W{0,2}(?:\d{1,3}|\w|[ivx]+)?\W{0,2}")
+"""What stands before an item of a list."""
 
 Lines = dict[float, list[tuple[float, float]]]
 """The place of each horizontal (vertical) line, and from where to where it runs."""
@@ -21,7 +34,7 @@ Lines = dict[float, list[tuple[float, float]]]
 
 @dataclass
 class Grid:
-    """A ruled table: its columns' and rows' edges, from left and from top, and the cells' letters."""
+    """A table: its columns' and rows' edges, from left and from top, and the cells' letters."""
 
     across: list[float]
     down: list[float]
@@ -37,7 +50,7 @@ class Grid:
 
     def rows(self) -> list[list[object]]:
         """Cells' words; one that covers several rows stands in each of them."""
-        words = {place: joined("".join(letters)) for place, letters in self.letters.items()}
+        words = {place: "".join(letters) for place, letters in self.letters.items()}
         return [[words.get(self.owner[row, column], "") if self.owner[row, column][1] == column else ACROSS
                  for column in range(len(self.across) - 1)] for row in range(len(self.down) - 1)]
 
@@ -51,12 +64,6 @@ class Grid:
 
 Page = list[str | Grid]
 """A page's text and its tables in reading order."""
-
-
-def joined(text: str) -> str:
-    """A page's text with the words that were hyphenated at a line's end joined."""
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")  # letters may come in halves
-    return re.sub("[\x02\ufffe]\n?", "", text.replace("\r\n", "\n").replace("\xa0", " "))
 
 
 def rules_of(page: Any) -> Iterator[tuple[float, float, float, float]]:
@@ -162,32 +169,85 @@ def _runs_at(runs: list[tuple[float, float]], place: float) -> bool:
     return any(start - NEAR <= place <= end + NEAR for start, end in runs)
 
 
-def parts_of(words: Any, grids: list[Grid], box: tuple[float, ...]) -> Page:
+def unruled(letters: Sequence[Letter]) -> list[Grid]:
+    """The tables that only gaps rule: at least three rows of pieces that stand in the same columns.
+
+    Text in two columns is none: its pieces are lines of many words.
+    """
+    rows = _rows(runs_of(letters, GAP))
+    grids: list[Grid] = []
+    group: list[list[Run]] = []
+    for row in [*rows, []]:
+        near = not group or not row or group[-1][0].bottom - row[0].top < MOST_LEADING * row[0].size
+        if len(row) < 2 or not near:
+            grids += _gaps(group)
+            group = []
+        if len(row) >= 2:
+            group.append(row)
+    return grids
+
+
+def _rows(runs: list[Run]) -> list[list[Run]]:
+    """Pieces by the height that they stand at, from top to bottom, each row from left to right."""
+    rows: list[list[Run]] = []
+    for run in sorted(runs, key=lambda run: -(run.bottom + run.top)):
+        middle = (run.bottom + run.top) / 2
+        if rows and rows[-1][0].bottom <= middle <= rows[-1][0].top:
+            rows[-1].append(run)
+        else:
+            rows.append([run])
+    return [sorted(row, key=lambda run: run.left) for row in rows]
+
+
+def _gaps(rows: list[list[Run]]) -> list[Grid]:
+    """The grid of rows whose pieces stand in columns; none where they don't."""
+    long = sum(sum(len(run.text) > LONG for run in row) > (len(row) > 2) for row in rows)
+    if len(rows) < 3 or 3 * long > len(rows):
+        return []
+    columns: list[tuple[float, float]] = []
+    for left, right in sorted((run.left, run.right) for row in rows for run in row):
+        if columns and left < columns[-1][1]:
+            columns[-1] = columns[-1][0], max(columns[-1][1], right)
+        else:
+            columns.append((left, right))
+    held = [[run for row in rows for run in row if left <= run.left <= right] for left, right in columns]
+    marks = all(_MARK.fullmatch(run.text) for run in held[0])
+    if len(columns) < 2 + marks or max(map(len, rows)) < len(columns) or not all(map(_aligned, held)):
+        return []
+    heights = [(max(run.top for run in row), min(run.bottom for run in row)) for row in rows]
+    across = [columns[0][0] - 1, *((first[1] + second[0]) / 2 for first, second in pairwise(columns)), columns[-1][1] + 1]
+    down = [heights[0][0] + 1, *((first[1] + second[0]) / 2 for first, second in pairwise(heights)), heights[-1][1] - 1]
+    places = {(row, column): (row, column) for row in range(len(rows)) for column in range(len(columns))}
+    return [Grid(across, down, places, {})]
+
+
+def _aligned(column: list[Run]) -> bool:
+    """Whether most pieces of a column begin, end or are centred at one place."""
+    def most(places: list[float]) -> int:
+        return max(sum(abs(place - other) <= NEAR for other in places) for place in places)
+
+    return max(most([run.left for run in column]), most([run.right for run in column]),
+               most([(run.left + run.right) / 2 for run in column])) >= ALIGNED * len(column)
+
+
+def parts_of(letters: Sequence[Letter], grids: list[Grid]) -> Page:
     """A page's letters in reading order, those within a table put into its cells, the table where its first stood."""
-    from ctypes import byref, c_double
-
-    from pypdfium2 import raw
-
-    left, right, bottom, top = (c_double() for _ in range(4))
     outside: list[str] = []
     parts: Page = []
     inside: tuple[Grid, tuple[int, int]] | None = None
-    for number in range(words.count_chars()):
-        letter = chr(raw.FPDFText_GetUnicode(words.raw, number))
-        if not letter.isspace() and raw.FPDFText_GetCharBox(words.raw, number, *map(byref, (left, right, bottom, top))):
-            x, y = (left.value + right.value) / 2, (bottom.value + top.value) / 2
-            if not (box[0] <= x <= box[2] and box[1] <= y <= box[3]):
-                continue  # beyond the page's edge, where nobody sees it
+    for letter in letters:
+        if letter.size:
+            x, y = (letter.left + letter.right) / 2, (letter.bottom + letter.top) / 2
             inside = next(((grid, cell) for grid in grids if (cell := grid.cell(x, y))), None)
         if inside is None:
-            outside.append(letter)
+            outside.append(letter.sign)
             continue
         grid, cell = inside
         if not grid.letters:
             parts += ["".join(outside), grid]
             outside = []
-        grid.letters.setdefault(cell, []).append(letter)
-    return [*(part if isinstance(part, Grid) else joined(part) for part in parts), joined("".join(outside))]
+        grid.letters.setdefault(cell, []).append(letter.sign)
+    return [*parts, "".join(outside)]
 
 
 def alike(grid: Grid, other: Grid) -> bool:

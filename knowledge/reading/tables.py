@@ -55,6 +55,11 @@ def _spread(row: Row) -> tuple[list[Any], bool]:
     return names, any(cell is ACROSS for cell in row)
 
 
+def counted(many: int, thing: str) -> list[str]:
+    """A line that names how many of a thing there are; none for no thing."""
+    return [f"{many} {thing}{'' if many == 1 else 's'}"] if many else []
+
+
 def captioned(words: str) -> str:
     """A caption as a line that says by its colon that it introduces what follows."""
     return f"{words.rstrip('.:;, ')}:" if words else ""

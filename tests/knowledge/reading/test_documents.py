@@ -51,12 +51,19 @@ def test_a_bad_file_is_reported_and_the_rest_is_read(tmp_path, name, data, reaso
     assert reason in failure.reason and "\n" not in failure.reason and failure.document == f"documents/{name}"
 
 
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+def test_links_that_are_not_followed_are_named(tmp_path):
     (tmp_path / "secret.md").write_text("secret")
     (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "good.md").write_text("Fine.")
+    (tmp_path / "documents" / "inside.md").symlink_to(tmp_path / "documents" / "good.md")
     (tmp_path / "documents" / "link.md").symlink_to(tmp_path / "secret.md")
+    (tmp_path / "documents" / "none.md").symlink_to(tmp_path / "gone.md")
     (tmp_path / "documents" / "round").symlink_to(tmp_path / "documents")
-    assert read_documents(tmp_path) == ([], [])
+    documents, failures = read_documents(tmp_path)
+    assert [document.path for document in documents] == ["documents/good.md", "documents/inside.md"]
+    assert [(failure.document, failure.reason.split(";")[0]) for failure in failures] == [
+        ("documents/link.md", "is a link out of the folder"), ("documents/none.md", "is a link to a file that is not "
+        "there"), ("documents/round", "is a link to a folder, whose files are not read")]
 
 
 def test_no_folder_is_no_documents(tmp_path):
@@ -111,7 +118,7 @@ def test_slides_are_sections(tmp_path):
     slide = show.slides.add_slide(show.slide_layouts[1])
     slide.shapes.title.text, slide.placeholders[1].text = "Returns", "Within thirty days."
     show.save(data)
-    assert one(tmp_path, "a.pptx", data.getvalue()).text.split() == ["#", "Returns", "Within", "thirty", "days."]
+    assert one(tmp_path, "a.pptx", data.getvalue()).text.split() == ["#", "Returns", "-", "Within", "thirty", "days."]
 
 
 def test_a_message_is_headed_by_its_subject(tmp_path):
