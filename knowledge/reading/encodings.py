@@ -62,7 +62,8 @@ def _declared(data: bytes) -> str:
 def _known(name: str) -> str:
     """Python's name of an encoding, "" for none; LookupError where it knows none."""
     found = codecs.lookup(re.sub(r"^(?:windows|ibm|x-cp)-?(?=\d+$)", "cp", name.strip().lower())).name if name else ""
-    return "cp1252" if found in ("iso8859-1", "ascii") else found  # browsers read the larger set that Windows made of it
+    latin = found in ("iso8859-1", "ascii")  # browsers read the larger set that Windows made of it
+    return "cp1252" if latin else found
 
 
 def _likeliest(data: bytes) -> str:

@@ -11,7 +11,7 @@ DEEPEST = 4
 LONGEST = 120
 """Characters of a heading."""
 MOST = 0.4
-"""Of the lines; where more look like headings, none is."""
+"""Of the letters; where more look like headings, none is."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ def levels(lines: Sequence[Line]) -> list[int | None]:
         bold[line.bold] += len(line.text)
     usual = max(sizes, key=lambda size: sizes[size], default=0.0)
     looks = [_look(line, usual, bold[True] > bold[False]) for line in lines]
-    found = [look for look in looks if look]
-    if not found or len(found) > MOST * sum(bool(line.text.strip()) for line in lines):
+    found = {look for look in looks if look}
+    if sum(len(line.text) for line, look in zip(lines, looks, strict=True) if look) > MOST * sum(
+            len(line.text) for line in lines):
         return [None] * len(lines)
-    order = {look: min(DEEPEST, number) for number, look in enumerate(sorted(set(found), reverse=True), 1)}
+    order = {look: min(DEEPEST, number) for number, look in enumerate(sorted(found, reverse=True), 1)}
     return [order[look] if look else None for look in looks]
 
 

@@ -198,7 +198,7 @@ FOLDED = ("a hidden element", "display", "visibility", "height", "max-height")
 def _buttons(page: "BeautifulSoup") -> set[str]:
     """The ids of the parts that something with words on it opens."""
     names = ("aria-controls", "data-target", "data-bs-target", "href")
-    return {str(tag[name]).lstrip("#") for name in names for tag in page.find_all(attrs={name: True})
+    return {str(tag[name]).lstrip("#") for name in names for tag in page.select(f"[{name}]")
             if (name != "href" or str(tag[name]).startswith("#")) and tag.get_text(strip=True)}
 
 

@@ -137,7 +137,7 @@ def _write_signs(page: Any) -> None:
         if NOTES.search(str(mark.get("epub:type") or mark.get("role") or "")) or (
                 mark.find_parent("sup") or mark.find("sup")) and len(mark.get_text(strip=True)) <= 5:
             mark.decompose()
-    plain = page.get_text("\n")
+    plain = "\n".join(text for text in page.strings if not text.find_parent("sup"))
     for raised_part in page.find_all("sup"):
         value = raised_part.get_text(strip=True).strip("[]()")
         before = raised_part.previous_sibling if isinstance(raised_part.previous_sibling, str) else ""
@@ -150,8 +150,9 @@ def _write_signs(page: Any) -> None:
 def _sets_out(found: Any) -> bool:
     """Whether a table only places parts of a page beside or below each other."""
     rows = found.find_all("tr")
-    return found.find_parent("td") is None and bool(found.find("table")) or found.get("role") == "presentation" or len(rows) < 2 or all(
-        len(row.find_all(["td", "th"], recursive=False)) < 2 for row in rows)
+    return found.find_parent("td") is None and bool(found.find("table")) or (
+        found.get("role") == "presentation" or len(rows) < 2
+        or all(len(row.find_all(["td", "th"], recursive=False)) < 2 for row in rows))
 
 
 def _caption(found: Any) -> str:

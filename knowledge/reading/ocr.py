@@ -14,11 +14,16 @@ LANGUAGES = 4
 """Of those that are installed; each slows the reading."""
 
 
+def program() -> str | None:
+    """Where tesseract is installed; None where it isn't."""
+    return shutil.which("tesseract")
+
+
 class Reader:
     """Reads the scanned pages of one file, as long as time is left."""
 
     def __init__(self) -> None:
-        self._program = shutil.which("tesseract")
+        self._program = program()
         self._left = SECONDS
         self._languages = ""
 

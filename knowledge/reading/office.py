@@ -4,7 +4,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from knowledge.reading.converted import Converted, Unreadable
 from knowledge.reading.headings import Line, levels
@@ -115,12 +115,11 @@ def _gaps_filled(content: bytes) -> bytes:
     return _ROW.sub(filled, content)
 
 
-def _document(data: bytes, kind: str) -> Block:
+def _document(data: bytes, kind: Literal["docx", "pptx", "xlsx"]) -> Block:
     from office_oxide import Document, OfficeOxideError
 
     try:
-        with Document.from_bytes(data, kind) as opened:
-            return dict(opened.to_ir())
+        return dict(Document.from_bytes(data, kind).to_ir())
     except OfficeOxideError:
         raise Unreadable(f"is damaged, or is not a {kind.upper()}; save it again, or as text") from None
 
@@ -251,7 +250,7 @@ def _rows(block: Block) -> Iterator[list[object]]:
 
 
 def _cell(cell: Block) -> str:
-    """What a person sees in a cell: its words, a table within it row by row, the text beside a picture without words."""
+    """What a person sees in a cell: its words, a table within it row by row, else what a picture is said to show."""
     parts = ["; ".join(" ".join(filter(None, map(said, row))) for row in _rows(block)) if block["type"] == "table"
              else said(_text(block)) for block in cell["content"]]
     words = " ".join(filter(None, parts)) or " ".join(said(block.get("alt_text")) for block in cell["content"])
@@ -265,7 +264,7 @@ def _formatted(words: str, value: float | None, pattern: str) -> str:
     if re.fullmatch("00+", pattern) and value >= 0:
         return f"{value:.0f}".zfill(len(pattern))
     clock = _CLOCK.match(pattern)
-    if clock and 0 <= value and (clock[1] or value < 1):
+    if clock and value >= 0 and (clock[1] or value < 1):
         minutes, seconds = divmod(round(value * 86_400), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}" + (f":{seconds:02}" if seconds else "")

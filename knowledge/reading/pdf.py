@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -130,20 +129,20 @@ def _stays(first: str, second: str, whole: str) -> bool:
 
 def _by_type(looks: list[list[Run]]) -> dict[int, list[tuple[int, str]]]:
     """Of each page the headings that their type tells, with their level; what stands on many pages is none."""
-    pages = Counter(text for lines in looks for text in {re.sub(r"\d+", "", line.text) for line in lines})
-    lines = [(number, line) for number, page in enumerate(looks) for line in page]
+    pages = Counter(text for runs in looks for text in {re.sub(r"\d+", "", run.text) for run in runs})
+    placed = [(number, run) for number, runs in enumerate(looks) for run in runs]
     running = max(3, len(looks) // 2)
     found: dict[int, list[tuple[int, str]]] = {}
     before: tuple[int, int] | None = None
-    for (number, line), level in zip(lines, levels([Line(line.text, line.size, line.bold) for _, line in lines]),
-                                     strict=True):
-        if level is None or pages[re.sub(r"\d+", "", line.text)] >= running:
+    for (number, run), level in zip(placed, levels([Line(run.text, run.size, run.bold) for _, run in placed]),
+                                    strict=True):
+        if level is None or pages[re.sub(r"\d+", "", run.text)] >= running:
             before = None
             continue
         if before == (number, level):  # a heading of several lines
-            found[number][-1] = level, f"{found[number][-1][1]} {line.text}"
+            found[number][-1] = level, f"{found[number][-1][1]} {run.text}"
         else:
-            found.setdefault(number, []).append((level, line.text))
+            found.setdefault(number, []).append((level, run.text))
         before = number, level
     return found
 

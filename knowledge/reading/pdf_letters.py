@@ -49,7 +49,8 @@ def letters_of(words: Any, box: tuple[float, ...]) -> list[Letter]:
         if sign.isspace() or not raw.FPDFText_GetCharBox(words.raw, number, *map(byref, (left, right, bottom, top))):
             found.append(Letter(sign))
             continue
-        if not (box[0] <= (left.value + right.value) / 2 <= box[2] and box[1] <= (bottom.value + top.value) / 2 <= box[3]):
+        if not (box[0] <= (left.value + right.value) / 2 <= box[2]
+                and box[1] <= (bottom.value + top.value) / 2 <= box[3]):
             continue
         raw.FPDFText_GetMatrix(words.raw, number, byref(matrix))
         size = raw.FPDFText_GetFontSize(words.raw, number) * (matrix.c**2 + matrix.d**2) ** 0.5
@@ -64,7 +65,8 @@ def letters_of(words: Any, box: tuple[float, ...]) -> list[Letter]:
 def _is_raised(letter: Letter, before: Letter) -> bool:
     """Whether a figure stands higher and smaller right behind another letter."""
     return (letter.sign.isdigit() and before.sign.isalnum() and letter.size < 0.8 * before.size
-            and letter.bottom > before.bottom + 0.15 * before.size and abs(letter.left - before.right) < before.size / 2)
+            and letter.bottom > before.bottom + 0.15 * before.size
+            and abs(letter.left - before.right) < before.size / 2)
 
 
 def runs_of(letters: Sequence[Letter], gap: float | None = None) -> list[Run]:
@@ -72,10 +74,10 @@ def runs_of(letters: Sequence[Letter], gap: float | None = None) -> list[Run]:
     found: list[Run] = []
     group: list[Letter] = []
     for letter in (*letters, Letter("\n")):
-        placed = bool(letter.size)
         last = next((one for one in reversed(group) if one.size), None)
-        parted = gap is not None and placed and last is not None and (
-            letter.left - last.right > gap * max(letter.size, last.size) or letter.left < last.left - last.size)
+        parted = last is not None and bool(letter.size) and (
+            letter.top < last.bottom or letter.bottom > last.top or gap is not None and (
+                letter.left - last.right > gap * max(letter.size, last.size) or letter.left < last.left - last.size))
         if letter.sign in "\r\n" or parted:
             found += _run(group)
             group = []

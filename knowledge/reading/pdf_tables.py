@@ -20,7 +20,7 @@ GAP = 1.2
 """Times the size of its type: pieces of a line that are so far apart are cells."""
 MOST_LEADING = 2.5
 """Times the size of its type: rows further apart are no table."""
-LONG = 45
+LONG = 30
 """Letters: a longer piece is a line of text; two in a row, or one of two, speak against a table."""
 ALIGNED = 0.6
 """Of a column's pieces: as many stand at one place at least."""
@@ -215,10 +215,15 @@ def _gaps(rows: list[list[Run]]) -> list[Grid]:
     if len(columns) < 2 + marks or max(map(len, rows)) < len(columns) or not all(map(_aligned, held)):
         return []
     heights = [(max(run.top for run in row), min(run.bottom for run in row)) for row in rows]
-    across = [columns[0][0] - 1, *((first[1] + second[0]) / 2 for first, second in pairwise(columns)), columns[-1][1] + 1]
-    down = [heights[0][0] + 1, *((first[1] + second[0]) / 2 for first, second in pairwise(heights)), heights[-1][1] - 1]
+    across = [columns[0][0] - 1, *_between(columns), columns[-1][1] + 1]
+    down = [heights[0][0] + 1, *_between(heights), heights[-1][1] - 1]
     places = {(row, column): (row, column) for row in range(len(rows)) for column in range(len(columns))}
     return [Grid(across, down, places, {})]
+
+
+def _between(spans: Sequence[tuple[float, float]]) -> Iterator[float]:
+    """The middle between each span's end and the next one's start."""
+    return ((first[1] + second[0]) / 2 for first, second in pairwise(spans))
 
 
 def _aligned(column: list[Run]) -> bool:

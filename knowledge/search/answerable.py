@@ -1,7 +1,7 @@
 """Found passages to the probability that they answer the question; learned without the questions that judge."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.resources import files
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowledge.files import Tick, read_json, silent, write_json
+from knowledge.search.bm25 import WordSearch
 from knowledge.search.index import Found, Index
 from knowledge.search.passages import Passage
 from knowledge.text.sentences import sentences
-from knowledge.text.words import WORD, stems
+from knowledge.text.words import WORD, stemmed, stems, words_of
 
 LOOK = 10
 """How many of the found passages the judgement looks at."""
@@ -36,8 +37,6 @@ SAMPLE = 400
 REFUSED = 0.15
 """The share of answerable pseudo-questions that may be refused, whatever the wish for few false answers."""
 Features = NDArray[np.float64]
-Rarity = Callable[[str], float]
-"""Of a stem: the logarithm of passages over those that hold it."""
 
 
 class Confidence(StrEnum):
@@ -77,11 +76,11 @@ class Answerability:
     reranker: str = ""
     """The hash of the cross-encoder that it was fitted with; empty without one."""
 
-    def probability(self, question: str, found: Sequence[Found], rarity: Rarity) -> float:
+    def probability(self, question: str, found: Sequence[Found], words: WordSearch) -> float:
         """The probability, 0 to 1, that the found passages answer the question."""
         if not found:
             return 0.0
-        values = (features(question, found, rarity) - np.array(self.means)) / np.array(self.scales)
+        values = (features(question, found, words) - np.array(self.means)) / np.array(self.scales)
         return 1 / (1 + exp(-float(values @ np.array(self.weights) + self.bias)))
 
     def save(self, folder: Path) -> None:
@@ -97,7 +96,7 @@ class Answerability:
         return cls(**kept)
 
 
-def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
+def features(question: str, found: Sequence[Found], words: WordSearch) -> Features:
     """What tells whether passages answer.
 
     Nearness by the whole and by tokens, the best one's lead, shared words, and a cross-encoder's score.
@@ -106,17 +105,18 @@ def features(question: str, found: Sequence[Found], rarity: Rarity) -> Features:
     both = sorted((look.cosine + look.tokens for look in looked), reverse=True)
     rest = both[1:1 + RIVALS] or [0.0]
     return np.array([max(look.cosine for look in looked), max(look.tokens for look in looked),
-                     both[0] - sum(rest) / len(rest), max(_covered(question, look, rarity) for look in looked),
+                     both[0] - sum(rest) / len(rest), max(_covered(question, look, words) for look in looked),
                      max(look.cross for look in looked)])
 
 
-def _covered(question: str, found: Found, rarity: Rarity) -> float:
+def _covered(question: str, found: Found, words: WordSearch) -> float:
     """The share of the question's content words, weighted by their rarity, that stand in the passage."""
-    asked = {stem: rarity(stem) for stem in stems(question)}
-    if not asked:
+    asked = {tuple(forms): words.rarity(word) for _, _, word in words_of(question)
+             if any(forms := [stemmed([word], language)[0] for language in words.languages])}
+    if not any(asked.values()):
         return 0.0
-    held = set(stems(found.passage.indexed))
-    return sum(weight for stem, weight in asked.items() if stem in held) / sum(asked.values())
+    held = set(stems(found.passage.indexed, words.languages))
+    return sum(weight for forms, weight in asked.items() if held.intersection(forms)) / sum(asked.values())
 
 
 def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int]] = (), seed: int = 0,
@@ -129,7 +129,7 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     threshold lets through `false_answers` of those that aren't answered, as long as that refuses no more
     than REFUSED of the others; it is set on what people asked, where that is enough.
     """
-    rarity = index.words.rarity
+    words = index.words
     if len(index.passages) < FEWEST:
         return Answerability((12.0, *[0.0] * (SIGNS - 1)), -12 * 0.4, (0.0,) * SIGNS, (1.0,) * SIGNS, 0.5, {},
                              false_answers, len(asked), reranker=index.reranker)
@@ -137,7 +137,7 @@ def fit(index: Index, false_answers: float = 0.1, asked: Sequence[tuple[str, int
     most = SAMPLE // 4 if index.reranker else SAMPLE
     chosen = chance.sample(range(len(index.passages)), min(most, len(index.passages)))
     made = [(question, number) for number in chosen for question in _asked(index.passages[number], chance)]
-    fitted = _fitted(_rows(index, made, rarity, tick), _rows(index, asked, rarity, tick), _strange(index, rarity),
+    fitted = _fitted(_rows(index, made, words, tick), _rows(index, asked, words, tick), _strange(index, words),
                      false_answers)
     return replace(fitted, asked=len(asked), reranker=index.reranker)
 
@@ -151,7 +151,7 @@ class _Rows:
     groups: NDArray[np.int64]
 
 
-def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: Tick) -> _Rows:
+def _rows(index: Index, asked: Sequence[tuple[str, int]], words: WordSearch, tick: Tick) -> _Rows:
     rows, labels, groups = [], [], []
     for done, (question, number) in enumerate(asked, 1):
         passage = index.passages[number]
@@ -160,17 +160,17 @@ def _rows(index: Index, asked: Sequence[tuple[str, int]], rarity: Rarity, tick: 
         for label, hidden in ((1.0, frozenset[int]()), (0.0, section)):
             found = index.search(question, LOOK, hidden)
             if found:
-                rows.append(features(question, found, rarity))
+                rows.append(features(question, found, words))
                 labels.append(label)
                 groups.append(number)
         tick(done, len(asked), "learning which questions it can answer")
     return _Rows(np.array(rows).reshape(-1, SIGNS), np.array(labels), np.array(groups, dtype=np.int64))
 
 
-def _strange(index: Index, rarity: Rarity) -> _Rows:
+def _strange(index: Index, words: WordSearch) -> _Rows:
     """Questions about anything in the world, none of them anybody's documents."""
     lines = files("knowledge.search").joinpath("strangers.txt").read_text(encoding="utf-8").splitlines()
-    rows = [features(line, index.search(line, LOOK), rarity) for line in lines]
+    rows = [features(line, index.search(line, LOOK), words) for line in lines]
     return _Rows(np.array(rows), np.zeros(len(rows)), -1 - np.arange(len(rows)))
 
 

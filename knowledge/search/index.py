@@ -1,6 +1,7 @@
 """Passages one can find again: by vectors, tokens and words, fused, in a folder that describes itself."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from knowledge.search.passages import VERSION as CUT
 from knowledge.search.passages import Passage, split
 from knowledge.search.vectors import Vectors
 
-VERSION = f"{CONVERTED}.{CUT}.1"
+VERSION = f"{CONVERTED}.{CUT}.2"
 """Of what an index holds; a new one makes it be made again."""
 POOL = 50
 """How many passages each of the two searches may put forward."""
@@ -31,6 +32,10 @@ WITHOUT_TOKENS = (0.6, 0.0, 0.4)
 """The same for an encoder that tells no tokens apart."""
 RERANKED = 20
 """How many passages a cross-encoder reads, where there is one."""
+LANGUAGES = 4
+"""That words of one index are stemmed in, at most; a question's words are stemmed in each."""
+SPOKEN = 0.05
+"""Of the text that a language must make up to be one of them."""
 STEP = 128
 SAME = 0.9
 """The share of stems in common from which two passages are shown as one."""
@@ -87,7 +92,11 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     TokenRows.save(tokens[:len(passages)], folder)
     np.save(folder / "owners.npy", np.array(owners, dtype=np.int64), allow_pickle=False)
     before = [earlier.owner(row) if earlier and row is not None else None for row in known[:len(passages)]]
-    WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before).save(folder / "words")
+    languages = _languages(documents)
+    spoken = [languages.get(passage.document, "en") for passage in passages]
+    if earlier and earlier.words.languages != tuple(sorted(set(spoken))):
+        before = [None] * len(passages)
+    WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before, spoken).save(folder / "words")
     write_text(folder / "passages.jsonl",
                "".join(json.dumps(vars(passage), ensure_ascii=False) + "\n" for passage in passages))
     write_json(folder / "index.json", {
@@ -95,9 +104,25 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
         "passages": len(passages), "kind": vectors.kind, "why": vectors.why,
         "documents": {document.path: {
             "sha256": document.sha256, "title": document.title, "language": document.language,
-            "tags": list(document.tags), "date": document.date, "flags": list(document.flags)}
-            for document in documents},
+            "tags": list(document.tags), "date": document.date, "flags": list(document.flags),
+            "left_out": list(document.left_out)} for document in documents},
+        "languages": sorted(set(spoken)),
         "failed": [asdict(failure) for failure in failures]})
+
+
+def _languages(documents: Sequence[Document]) -> dict[str, str]:
+    """The language that each document's words are stemmed in: its own, where enough of the text is in that one.
+
+    What is told of a short or odd document may be wrong, so a rare language gives way to the commonest; without any
+    that is told, English.
+    """
+    letters: Counter[str] = Counter()
+    for document in documents:
+        letters[document.language] += len(document.text) if document.language else 0
+    whole = sum(letters.values())
+    common = [language for language, many in letters.most_common(LANGUAGES) if many >= SPOKEN * whole > 0]
+    return {document.path: document.language if document.language in common else common[0] if common else "en"
+            for document in documents}
 
 
 def _passages(documents: Sequence[Document], encoder: Encoder, most: int, earlier: "Index | None") -> list[Passage]:
@@ -170,7 +195,7 @@ class Index:
             passages = [Passage(**fields) for fields in json.loads(f"[{','.join(lines[:-1])}]")]  # one call, not many
             owners = np.load(folder / "owners.npy", allow_pickle=False)
             vectors = Vectors.open(folder)
-            words, tokens = WordSearch.open(folder / "words"), TokenRows.open(folder)
+            words, tokens = WordSearch.open(folder / "words", settings["languages"]), TokenRows.open(folder)
             if {len(passages), len(words), len(tokens)} != {settings["passages"]} or len(vectors) != len(owners):
                 raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
             return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, tokens, words, encoder,

@@ -20,6 +20,7 @@ class EmbeddingsEncoder:
     """LangChain embeddings as an encoder of ours; texts may leave this computer if theirs do so."""
 
     most_tokens = 256
+    languages: frozenset[str] | None = None
 
     def __init__(self, embeddings: Embeddings, name: str) -> None:
         """Ask the embeddings for one vector, to learn how long theirs are and to notice later that they changed."""

@@ -17,14 +17,14 @@ ONE = 127
 class Tokens:
     """The tokens that a text's content words are made of, in order, as the encoder sees them in their context."""
 
-    stems: tuple[str, ...]
-    """Of each token, the stem of its word."""
+    words: tuple[str, ...]
+    """Of each token, its word in lower case."""
     rows: Rows
 
     def weights(self, rarity: Callable[[str], float]) -> NDArray[np.float32]:
         """What each token counts: a word counts by its rarity, however many tokens it has; the sum is 1."""
-        made = np.array([rarity(stem) / self.stems.count(stem) for stem in self.stems], dtype=np.float32)
-        return made / made.sum() if len(made) else made
+        made = np.array([rarity(word) / self.words.count(word) for word in self.words], dtype=np.float32)
+        return made / made.sum() if made.any() else made
 
 
 NO_TOKENS = Tokens((), np.zeros((0, 1), dtype=np.int8))

@@ -65,7 +65,7 @@ class Retriever:
         count = count or self.count
         asked = standalone(question, earlier)
         found = self.index.search(asked, max(count, LOOK), leave_out, where)
-        probability = self.answerability.probability(asked, found[: max(self.count, LOOK)], self.index.words.rarity)
+        probability = self.answerability.probability(asked, found[: max(self.count, LOOK)], self.index.words)
         return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)
 
 

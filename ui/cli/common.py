@@ -78,8 +78,12 @@ def show_findings(findings: "Sequence[Finding]", most: int | None = None) -> Non
 
 def index_lines(summary: "IndexSummary") -> list[str]:
     """What became of the documents."""
-    lines = [f"left out {failure.document}: {failure.reason}" for failure in summary.failed]
+    from builder.pipeline.index_stage import unserved_lines
+
+    lines = [f"can't read {failure.document}: {failure.reason}" for failure in summary.failed]
+    lines += [f"left out of {path}: {line}" for path, left_out in summary.left_out.items() for line in left_out]
     lines += [f"hidden text in {path}: {flag}" for path, flags in summary.flags.items() for flag in flags]
+    lines += unserved_lines(summary.unserved, summary.encoder)
     if not summary.documents:
         return [*lines, "no documents: only plain model and voice only can answer"]
     lines += [f"no longer finds its passage: {question}" for question in summary.broke]

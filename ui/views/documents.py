@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from builder.pipeline.index_stage import add_documents, unread, waiting
+from builder.pipeline.index_stage import add_documents, unread, unserved_lines, waiting
 from builder.workspace.folder import WATCHING, Workspace
 from builder.workspace.progress import read_progress
 from knowledge.files import holder
@@ -147,9 +147,18 @@ def _listed(retriever: Retriever) -> None:
     st.header("Documents in use", anchor=False)
     st.caption(f"{counted(len(settings['documents']), 'document')} in "
                f"{counted(len(retriever.index.passages), 'passage')}.")
+    left_out = sum(len(one.get("left_out", ())) for one in settings["documents"].values())
+    if left_out:
+        st.caption(f"Not in the text: {counted(left_out, 'thing')} that could not be read, or was left out on purpose. "
+                   "The last column names each.")
+    languages = Counter(one["language"] for one in settings["documents"].values() if one["language"])
+    served = retriever.encoder.languages
+    for line in unserved_lines({language: many for language, many in languages.items()
+                                if served is not None and language not in served}, workspace().brand.retrieval.encoder):
+        st.warning(plain(line))
     st.dataframe([{"document": path, "passages": counts[path], "language": one["language"], "date": one["date"],
-                   "hidden text": "; ".join(one["flags"])} for path, one in settings["documents"].items()],
-                 hide_index=True, width="stretch")
+                   "hidden text": "; ".join(one["flags"]), "left out": "; ".join(one.get("left_out", ()))}
+                  for path, one in settings["documents"].items()], hide_index=True, width="stretch")
 
 
 def _unread(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:

@@ -15,6 +15,9 @@ def check(material: Material) -> Iterator[Finding]:
         for flag in document.flags:
             yield Finding("hidden text", document.path, None, "warning", flag, "remove it, unless you wrote it",
                           INVENTS)
+        for line in document.left_out:
+            yield Finding("left out of a document", document.path, None, "note", line,
+                          "look whether an answer needs it; then put it into the text", KNOW)
         if document.sha256 in first:
             yield Finding("duplicate document", document.path, None, "note",
                           f"is a copy of {first[document.sha256]}, so "

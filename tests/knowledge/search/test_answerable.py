@@ -55,8 +55,8 @@ def test_what_was_learned_survives_saving(built, real):
     fresh, kept = answerable.fit(opened), Answerability.open(built)
     found = opened.search("How long do I have to return a lamp?", 5)
     assert kept == fresh
-    assert kept.probability("How long?", found, opened.words.rarity) == fresh.probability(
-        "How long?", found, opened.words.rarity)
+    assert kept.probability("How long?", found, opened.words) == fresh.probability(
+        "How long?", found, opened.words)
 
 
 def test_the_wish_for_few_false_answers_raises_the_threshold(built, real):

@@ -181,7 +181,7 @@ def test_foreign_embeddings_are_an_encoder():
     expected = np.array(fake.embed_query("b"))
     assert question[1] == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
     assert np.array_equal(question, passage) and np.array_equal(made.encode_question("b")[0], question[1])
-    assert [token.stems for token in tokens] == [(), ()]
+    assert [token.words for token in tokens] == [(), ()]
     assert made.encode_documents([])[0].shape[0] == 0 and made.count("one two three four") == 5
 
 

@@ -64,8 +64,8 @@ def test_tokens_keep_the_cosines_of_the_original(real):
     kept = [number for number, (start, end) in enumerate(read["offset_mapping"])
             if any(start < until and end > since and start < end for since, until, _ in words)]
     _, tokens = real.encode_question(text)
-    assert len(tokens.rows) == len(tokens.stems) == len(kept) > 8
-    assert set(tokens.stems) == {stem for _, _, stem in words}
+    assert len(tokens.rows) == len(tokens.words) == len(kept) > 8
+    assert set(tokens.words) == {stem for _, _, stem in words}
     ours = tokens.rows.astype(float) @ tokens.rows.astype(float).T / ONE**2
     theirs = whole[kept] @ whole[kept].T
     assert np.abs(ours - theirs).mean() < 0.06 and np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
@@ -75,5 +75,5 @@ def test_tokens_keep_the_cosines_of_the_original(real):
                                   "雨の日の傘", "a" * 3000])
 def test_any_text_has_as_many_stems_as_rows(real, text):
     vectors, [tokens] = real.encode_documents([text])
-    assert vectors.shape == (1, real.dimensions) and len(tokens.stems) == len(tokens.rows)
+    assert vectors.shape == (1, real.dimensions) and len(tokens.words) == len(tokens.rows)
     assert np.array_equal(tokens.rows, real.encode_documents([text, "another text"])[1][0].rows)
