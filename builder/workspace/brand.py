@@ -50,7 +50,7 @@ class Retrieval(Part):
     """How documents are split and searched."""
 
     encoder: str = "all-MiniLM-L6-v2"
-    """This one, multilingual-e5-small, a sentence-transformers folder or hub name, or langchain:package.module:Class."""
+    """This one, multilingual-e5-small, a sentence-transformers folder or hub name, or langchain:module:Class."""
     encoder_settings: dict[str, Any] = {}
     """Arguments for LangChain embeddings."""
     reranker: str = ""

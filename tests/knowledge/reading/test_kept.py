@@ -206,8 +206,8 @@ def test_a_table_that_only_gaps_rule(tmp_path):
     by_columns = "".join(written(50 + 150 * column, 700 - 20 * row, rows[row][column])
                          for column in range(3) for row in range(4) if rows[row][column])
     text = one(tmp_path, "a.pdf", pdf(by_columns.encode())).text
-    assert text.split("\n") == ["| Visit | Cat | Dog |", "| --- | --- | --- |", "| Check | 20 | 30 |", "| Teeth |  | 90 |",
-                                "| Claws | 9 |  |"]
+    assert text.split("\n") == [
+        "| Visit | Cat | Dog |", "| --- | --- | --- |", "| Check | 20 | 30 |", "| Teeth |  | 90 |", "| Claws | 9 |  |"]
 
 
 def test_text_in_two_columns_and_lists_are_no_tables(tmp_path):
