@@ -8,7 +8,7 @@ from typing import Any
 
 from builder.curation.drafts import judging
 from builder.workspace.brand import Brand, as_brand
-from builder.workspace.examples import Example, as_line, parse_examples, read_preferences
+from builder.workspace.examples import Example, as_line, examples_file, is_by_line, parse_examples, read_preferences
 from builder.workspace.folder import Workspace
 from builder.workspace.yaml_edit import Keys, differences, put, rewritten
 from knowledge.errors import UserError
@@ -102,7 +102,7 @@ def save_examples(workspace: Workspace, seen: str, rows: Sequence[Example]) -> s
         for number, row in enumerate(rows, 1):
             if row != old.get(row.line):
                 _check(row, f"row {number}", judged(row.question))
-        return _write(workspace, _merged(data if path.suffix == ".jsonl" else b"", old, rows))
+        return _write(workspace, _merged(data if is_by_line(data, path.name) else b"", old, rows))
 
 
 def import_examples(workspace: Workspace, seen: str, name: str, data: bytes) -> tuple[int, list[str]]:
@@ -192,8 +192,7 @@ def _brand(data: bytes, path: Path) -> Brand:
 
 def _file(workspace: Workspace) -> tuple[Path, bytes]:
     """The examples' file as Workspace.examples chooses it, and what it holds."""
-    lines, table = workspace.folder / "examples.jsonl", workspace.folder / "examples.csv"
-    path = table if table.exists() and not lines.exists() else lines
+    path = examples_file(workspace.folder)
     return path, _bytes(path) if path.exists() else b""
 
 
@@ -230,7 +229,7 @@ def _append(workspace: Workspace, rows: Sequence[Example]) -> None:
     """Write the examples with those of line 0 at the end, all others as they were."""
     path, data = _file(workspace)
     old = {row.line: row for row in rows if row.line}
-    _write(workspace, _merged(data if path.suffix == ".jsonl" else b"", old, rows))
+    _write(workspace, _merged(data if is_by_line(data, path.name) else b"", old, rows))
 
 
 def _merged(data: bytes, old: Mapping[int, Example], rows: Sequence[Example]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.training.mix import FEWEST_EXAMPLES
+from builder.workspace.examples import NAMES
 from builder.workspace.folder import Workspace
 from builder.workspace.progress import Progress, read_progress
 from builder.workspace.releases import live_name, read_release, release_file, release_names
@@ -84,6 +85,6 @@ def _changed(here: Workspace) -> Sequence[str]:
     made = release_file(here, release_names(here)[-1]).stat().st_mtime
     files = {"brand.yaml": [here.folder / "brand.yaml"],
              "documents": [here.folder / "documents", *(here.folder / "documents").rglob("*")],
-             "examples": [here.folder / "examples.jsonl", here.folder / "examples.csv"],
+             "examples": [here.folder / name for name in NAMES],
              "preferences": [here.folder / "preferences.jsonl"], "questions": [here.folder / "questions.jsonl"]}
     return [name for name, some in files.items() if any(one.exists() and one.stat().st_mtime > made for one in some)]

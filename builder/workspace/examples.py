@@ -1,26 +1,30 @@
 """examples, preferences and questions: how the assistant speaks and how it is judged; read and checked."""
 
-import codecs
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from builder.workspace.conversations import LISTS, PAIRS, Unfit, conversation, turns_of
 from knowledge.errors import UserError
 from knowledge.files import hash_bytes
+from knowledge.reading.converted import Unreadable
+from knowledge.reading.encodings import decoded
+from knowledge.reading.tables import separator
 
 LONGEST_LINE = 1_000_000
 """Characters; a longer line is a damaged file, not a conversation."""
+_BETWEEN = re.compile(r"[\s,]*")
 
-ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
-         "user": "user", "assistant": "assistant", "system": "system"}
-PAIRS = (("instruction", "output"), ("prompt", "reply"), ("prompt", "completion"), ("question", "answer"),
-         ("question", "reply"))
-"""Keys of question and reply in rows that are no list of turns."""
+NAMES = ("examples.jsonl", "examples.csv", "examples.json")
+"""The files that hold examples; the first that is there counts."""
+LISTED = 20
+"""Lines that can't be read that one message names."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,15 @@ class Example:
     def sha256(self) -> str:
         """Of what it says, wherever it stands."""
         return hash_bytes(json.dumps([self.question, self.reply, self.history]))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line that holds no example, and why."""
+
+    line: int
+    reason: str
+    """What is wrong; what to do."""
 
 
 @dataclass(frozen=True)
@@ -63,35 +76,70 @@ class Question:
     line: int
 
 
-def read_examples(path: Path) -> list[Example]:
-    """Read examples: OpenAI messages, ShareGPT, Alpaca, or a CSV of question and reply.
+def examples_file(folder: Path) -> Path:
+    """Where a workspace's examples are, or would be."""
+    return next((folder / name for name in NAMES if (folder / name).exists()), folder / NAMES[0])
 
-    UserError names the line that fits none of them. A missing or empty file is no examples.
+
+def read_examples(path: Path) -> list[Example]:
+    """Read examples: OpenAI messages, TRL, ShareGPT, Alpaca, or a CSV of question and reply.
+
+    UserError names every line that fits none of them. A missing or empty file is no examples.
     """
+    return parse_examples(example_bytes(path), str(path))
+
+
+def example_bytes(path: Path) -> bytes:
+    """What an examples' file holds, nothing where there is none; UserError where it can't be read."""
     try:
-        data = path.read_bytes() if path.exists() else b""
+        return path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); check the permissions") from None
-    return parse_examples(data, str(path))
 
 
 def parse_examples(data: bytes, name: str) -> list[Example]:
-    """The examples in a file's bytes, which its name's ending tells: .csv, .json (a list), or else JSON Lines.
+    """The examples in a file's bytes; UserError as `read_examples`."""
+    examples, faults = sorted_examples(data, name)
+    if len(faults) == 1:
+        raise UserError(f"{name}:{faults[0].line}: {faults[0].reason}")
+    if faults:
+        more = f"\n  and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
+        listed = "".join(f"\n  line {fault.line}: {fault.reason}" for fault in faults[:LISTED])
+        raise UserError(f"{name}: {len(faults)} lines can't be read; correct them, or run `twofold audit --fix`:"
+                        f"{listed}{more}")
+    return examples
 
-    UserError as `read_examples`. Lines are counted from 1, of a list its objects.
+
+def sorted_examples(data: bytes, name: str) -> tuple[list[Example], list[Fault]]:
+    """The examples in a file's bytes, and the lines that hold none; its name's ending tells a CSV from JSON.
+
+    A reply of weight 0 is neither. UserError where the file as a whole is no text or no table.
     """
-    file = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="" if name.endswith(".csv") else None)
-    listed = name.endswith(".json") and data.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"[")
-    rows = (_csv_rows if name.endswith(".csv") else _listed_rows if listed else _json_rows)(file, name)
-    return [_example(row, f"{name}:{line}", line) for line, row in rows]
+    examples: list[Example] = []
+    faults: list[Fault] = []
+    for line, row in (_table if name.lower().endswith(".csv") else _objects)(data, name):
+        try:
+            if isinstance(row, Unfit):
+                raise row
+            turns = conversation(row)
+            if turns:
+                examples.append(Example(turns[-2][1].strip(), turns[-1][1].strip(), tuple(turns[:-2]), line))
+        except Unfit as unfit:
+            faults.append(Fault(line, str(unfit)))
+    return examples, faults
+
+
+def is_by_line(data: bytes, name: str) -> bool:
+    """Whether each line of the file is a row of its own, so that lines can be changed and taken out."""
+    return not name.lower().endswith(".csv") and _first(data) in ("", "line")
 
 
 def as_line(example: Example, old: str = "") -> str:
     """An example as a line of examples.jsonl; the system message and further keys of the `old` line stay."""
     row = json.loads(old) if old.strip() else {}
     pair = next((keys for keys in PAIRS if set(keys) <= set(row)), ())
-    known = {"messages", "conversations"} if {"messages", "conversations"} & set(row) else {*pair, "input"}
-    turns = [turn for turn in (_turns(row, "") if row else []) if turn[0] == "system"]
+    known = set(LISTS) if set(LISTS) & set(row) else {*pair, "input", "history"}
+    turns = [(turn.role, turn.content) for turn in (turns_of(row) if row else []) if turn.role == "system"]
     turns += [*example.history, ("user", example.question), ("assistant", example.reply)]
     messages = [{"role": role, "content": content} for role, content in turns]
     return json.dumps({"messages": messages} | {key: row[key] for key in row if key not in known},
@@ -123,83 +171,102 @@ def _json_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects, one a line, with their line numbers; blank lines are passed over."""
     try:
         for line, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            if len(text) > LONGEST_LINE:
-                raise UserError(f"{name}:{line}: longer than {LONGEST_LINE:,} characters; split or remove it")
-            yield line, _object(_loaded(text, f"{name}:{line}", "mend or remove the line"), f"{name}:{line}")
+            if text.strip():
+                try:
+                    yield line, _object(text)
+                except Unfit as unfit:
+                    raise UserError(f"{name}:{line}: {unfit}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
 
 
-def _listed_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of one list, with their numbers."""
+Rows = Iterator[tuple[int, dict[str, Any] | Unfit]]
+"""Rows with the line at which each begins, counted from 1; Unfit where a line is none."""
+
+
+def _objects(data: bytes, name: str) -> Rows:
+    """JSON objects, one a line, in one list, or one after the other over several lines."""
+    text, first = _decoded(data, name), _first(data)
+    if first in ("", "line"):
+        for line, row in enumerate(text.split("\n"), 1):
+            if row.strip():
+                try:
+                    yield line, _object(row)
+                except Unfit as unfit:
+                    yield line, unfit
+        return
+    at = text.find("[") + 1 if first == "list" else 0
+    decoder = json.JSONDecoder()
+    while (begin := _BETWEEN.match(text, at)) and begin.end() < len(text) and text[begin.end()] != "]":
+        line = text.count("\n", 0, begin.end()) + 1
+        try:
+            row, at = decoder.raw_decode(text, begin.end())
+            yield line, _object(text[begin.end():at]) if isinstance(row, dict) else Unfit(
+                "not a JSON object; write {…}")
+        except (ValueError, RecursionError, Unfit) as error:
+            yield getattr(error, "lineno", line), error if isinstance(error, Unfit) else Unfit(
+                f"broken JSON ({getattr(error, 'msg', 'nested too deeply')}); correct the file from here")
+            return
+
+
+def _first(data: bytes) -> str:
+    """What a JSON file is made of: a list, objects over several lines, or a line each; "" for nothing."""
+    text = data.decode("utf-8-sig", errors="replace").lstrip()
+    line = text.split("\n", 1)[0].strip()
     try:
-        rows = _loaded(file.read(), name, "mend the file")
+        loaded = json.loads(line) if line else None
+        listed = isinstance(loaded, list) and loaded and isinstance(loaded[0], dict)
+        return "list" if listed else "line" if line else ""
+    except (ValueError, RecursionError):
+        return "list" if re.match(r"\[\s*[{\n]", text) else "objects" if re.match(r"\{\s*\n", text) else "line"
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    for number, row in enumerate(rows, 1):
-        yield number, _object(row, f"{name}:{number}")
 
 
-def _loaded(text: str, place: str, advice: str) -> Any:
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object of a text; Unfit for whatever else it is."""
+    if len(text) > LONGEST_LINE:
+        raise Unfit(f"longer than {LONGEST_LINE:,} characters; split or remove it")
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False).encode()  # JSON can write half a character, as \ud83d alone
     except (ValueError, RecursionError) as error:
-        if isinstance(error, UnicodeEncodeError):
-            reason = "holds half a character"
-        else:
-            line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) and error.lineno > 1 else ""
-            reason = getattr(error, "msg", "nested too deeply") + line
-        raise UserError(f"{place}: broken JSON ({reason}); {advice}") from None
+        half = isinstance(error, UnicodeEncodeError)
+        reason = "holds half a character" if half else getattr(error, "msg", "nested too deeply")
+        raise Unfit(f"broken JSON ({reason}); mend or remove the line") from None
+    if not isinstance(value, dict):
+        raise Unfit("not a JSON object; write one {…} a line")
     return value
 
 
-def _object(row: Any, place: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: not a JSON object; write one {{…}} a line")
-    return row
+def _table(data: bytes, name: str) -> Rows:
+    """The rows of a CSV with a header, which may be in capitals; its encoding and separator are told by its text.
 
-
-def _csv_rows(file: TextIO, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a CSV with a header, which may be in capitals, with their line numbers."""
+    A comma within the last cell may lack its quotation marks where the cell before ends a sentence.
+    """
     try:
-        reader = csv.DictReader(file)
-        reader.fieldnames = [key.strip().lower() for key in reader.fieldnames or []]
-        for row in reader:
-            yield reader.line_num, dict(row)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{name}: not a UTF-8 CSV ({error}); save it as CSV UTF-8") from None
-
-
-def _turns(row: dict[str, Any], place: str) -> list[tuple[str, str]]:
-    """The conversation of a row as (role, content), whatever format its keys tell."""
-    if "messages" in row or "conversations" in row:
-        turns = row.get("messages", row.get("conversations"))
-        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-            raise UserError(f"{place}: messages must be a list of objects with role and content; correct the line")
-        return [(ROLES.get(str(turn.get("role", turn.get("from"))), ""),
-                 str(turn.get("content", turn.get("value")) or "")) for turn in turns]
-    for asked, answered in PAIRS:
-        if asked in row and answered in row:
-            more = str(row.get("input") or "")
-            user = str(row[asked] or "") + (f"\n\n{more}" if more else "")
-            return [("user", user), ("assistant", str(row[answered] or ""))]
-    raise UserError(f"{place}: keys {', '.join(map(str, row)) or '(none)'} fit no known format; call the "
-                    'two question and reply, or write {"messages": [{"role": "user", "content": "…"}, '
-                    '{"role": "assistant", "content": "…"}]}')
-
-
-def _example(row: dict[str, Any], place: str, line: int) -> Example:
-    turns = [turn for turn in _turns(row, place) if turn[0] != "system"]
-    roles = [role for role, _ in turns]
-    if len(turns) < 2 or roles != ["user", "assistant"] * (len(turns) // 2):
-        raise UserError(f"{place}: a conversation is user and assistant in turn, ending with the reply; correct the "
-                        "line")
-    if not all(content.strip() for _, content in turns):
-        raise UserError(f"{place}: a turn is empty; fill or remove the line")
-    return Example(turns[-2][1].strip(), turns[-1][1].strip(), tuple(turns[:-2]), line)
+        text = decoded(data) if data.strip() else ""
+        csv.field_size_limit(len(text) + 1)
+        comma = separator(text)
+        rows = csv.reader(io.StringIO(text), delimiter=comma)
+        header = [key.strip().lower() for key in next(rows, [])]
+        before = rows.line_num
+        for row in rows:
+            line, before = before + 1, rows.line_num
+            if len(row) > len(header) >= 2 and row[len(header) - 2].rstrip().endswith((".", "?", "!")):
+                row[len(header) - 1:] = [comma.join(row[len(header) - 1:])]
+            if len(row) > len(header):
+                yield line, Unfit(f"has {len(row)} cells, but the header has {len(header)}; put a text that holds "
+                                  f"“{comma}” in quotation marks")
+            elif any(map(str.strip, row)):
+                yield line, dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=True))
+    except (Unreadable, csv.Error) as error:
+        raise UserError(f"{name}: not a CSV ({error}); save it as CSV UTF-8") from None
 
 
 def _choice(row: dict[str, Any], place: str, line: int) -> Choice:
@@ -213,8 +280,11 @@ def _choice(row: dict[str, Any], place: str, line: int) -> Choice:
         turns = [{"role": "user", "content": turns}]
     if not isinstance(turns, list):
         raise UserError(f"{place}: messages are missing; write the conversation that the two replies answer")
-    return Choice(_example({"messages": [*turns, {"role": "assistant", "content": better}]}, place, line),
-                  worse.strip())
+    try:
+        said = conversation({"messages": [*turns, {"role": "assistant", "content": better}]})
+    except Unfit as unfit:
+        raise UserError(f"{place}: {unfit}") from None
+    return Choice(Example(said[-2][1].strip(), said[-1][1].strip(), tuple(said[:-2]), line), worse.strip())
 
 
 def _said(reply: Any) -> str:

@@ -8,7 +8,15 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from builder.workspace.brand import Brand, read_brand
-from builder.workspace.examples import Choice, Example, Question, read_examples, read_preferences, read_questions
+from builder.workspace.examples import (
+    Choice,
+    Example,
+    Question,
+    examples_file,
+    read_examples,
+    read_preferences,
+    read_questions,
+)
 from knowledge.errors import UserError
 from knowledge.files import Tick, held, make_folder, read_json, write_json
 
@@ -77,9 +85,8 @@ class Workspace:
 
     @cached_property
     def examples(self) -> list[Example]:
-        """How it speaks: examples.jsonl, or else examples.csv."""
-        lines, table = self.folder / "examples.jsonl", self.folder / "examples.csv"
-        return read_examples(table if table.exists() and not lines.exists() else lines)
+        """How it speaks: examples.jsonl, or else examples.csv or examples.json."""
+        return read_examples(examples_file(self.folder))
 
     @cached_property
     def preferences(self) -> list[Choice]:

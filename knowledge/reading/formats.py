@@ -5,7 +5,6 @@ import io
 import json
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from knowledge.reading.hidden import flags, plain
 from knowledge.reading.html import day, parsed, read_book, read_page, written
 from knowledge.reading.office import read_slides, read_word, read_workbook
 from knowledge.reading.pdf import read_pdf
-from knowledge.reading.tables import line, sheet
+from knowledge.reading.tables import line, separator, sheet
 
 UNPACKED = 300_000_000
 """Bytes that the parts of an office file or e-book may have together."""
@@ -140,7 +139,7 @@ def _csv(data: bytes) -> Converted:
     text = decoded(data)
     csv.field_size_limit(len(text) + 1)
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=_comma(text)))
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator(text)))
     except csv.Error as error:
         raise Unreadable(f"is not a CSV ({error}); save it as CSV UTF-8") from None
     for number, row in enumerate(rows[:20]):
@@ -150,17 +149,6 @@ def _csv(data: bytes) -> Converted:
             whole = ([*below[:last], ",".join(below[last:])] for below in rows[number + 1:] if below)
             return Converted(_rows([dict(zip(names, below, strict=False)) for below in whole]))
     return Converted(sheet(rows) + "\n")
-
-
-def _comma(text: str) -> str:
-    """What parts the cells: the one that parts most lines into the same number of them."""
-    lines = [one for one in text[:20_000].split("\n")[:50] if one.strip()]
-
-    def alike(comma: str) -> int:
-        widths = Counter(len(row) for row in csv.reader(lines, delimiter=comma) if len(row) > 1)
-        return max(widths.values(), default=0)
-
-    return max(",;\t|", key=alike)
 
 
 def _jsonl(data: bytes) -> Converted:

@@ -8,12 +8,12 @@ from typing import Any
 
 from builder.curation.audit.finding import QUESTIONS, Finding, Material
 from builder.curation.audit.private import masked, private
-from builder.workspace.examples import as_line
+from builder.workspace.examples import as_line, is_by_line
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from knowledge.files import write_text
 
-LEFT_OUT = ("duplicate example", "near duplicate", "leak", "prompt fragment", "wrong language",
+LEFT_OUT = ("no example", "duplicate example", "near duplicate", "leak", "prompt fragment", "wrong language",
             "no supervised token", "row too long", "duplicate question")
 """What needs no person to decide; facts, voice, damaged letters and lengths stay, for only the owner can mend them."""
 
@@ -52,7 +52,7 @@ def _examples(material: Material, findings: Sequence[Finding]) -> dict[int, Chan
     changes = []
     for finding in sorted(findings, key=lambda finding: finding.rank, reverse=True):
         line = line_of(finding, material.file)
-        if line is not None and (action := remedy(finding, replies[line], material.own)):
+        if line is not None and (action := remedy(finding, replies.get(line, ""), material.own)):
             why = f"{QUESTIONS}:{finding.line} tests the same" if finding.kind == "leak" else finding.message
             changes.append(Change(material.file, line, action, f"{finding.kind}: {why}"))
     changes.sort(key=lambda change: change.action == "left out")
@@ -82,8 +82,8 @@ def _questions(findings: Sequence[Finding]) -> dict[int, Change]:
 
 
 def _lines(material: Material, path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file with their numbers; a CSV's rows as lines of examples.jsonl."""
-    if path.suffix == ".csv":
+    """The lines of a file with their numbers; rows that are no lines, as a CSV's, as those of examples.jsonl."""
+    if path.name == material.file and not is_by_line(path.read_bytes(), path.name):
         yield from ((example.line, as_line(example)) for example in material.examples)
         return
     with path.open(encoding="utf-8-sig", newline="") as file:

@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from builder.curation.audit.finding import INVENTS, KNOW, PROOF, QUESTIONS, RUN, STOPS, VOICE, Finding, Material
 from builder.curation.audit.token_limits import FEWEST_EXAMPLES, FEWEST_STEPS, enough, steps
 from builder.scoring.form import count_words
+from builder.workspace.examples import Fault
 from knowledge.search.encoder import Vectors
 
 FEW_QUESTIONS = 50
@@ -32,11 +34,19 @@ def visible(count: int) -> float:
 
 def check(material: Material, vectors: Vectors | None) -> Iterator[Finding]:
     """What is missing, and what outweighs the rest; `vectors` are those of the examples' questions."""
+    yield from map(partial(_fault, material.file), material.faults)
     yield from _missing(material)
     yield from _questions(material)
     yield from _support(material)
     yield from _topics(material, vectors)
     yield from _lengths(material)
+
+
+def _fault(file: str, fault: Fault) -> Finding:
+    """A line that holds no example."""
+    message, _, advice = fault.reason.rpartition("; ")
+    return Finding("no example", file, fault.line, "error", message or advice,
+                   advice if message else "correct the line", STOPS)
 
 
 def _missing(material: Material) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from builder.curation.audit.clean import line_of, remedy
 from builder.curation.audit.finding import Finding, Material
 from builder.curation.audit.private import masked
-from builder.workspace.examples import Example
+from builder.workspace.examples import NAMES, Example
 from builder.workspace.folder import Workspace
 from knowledge.files import hash_bytes, read_json, write_json
 
@@ -52,7 +52,7 @@ def _masked(example: Example, own: str) -> Example:
 
 def state(workspace: Workspace) -> str:
     """A hash of all that an audit looks at; of documents their names, sizes and times."""
-    files = [workspace.folder / name for name in ("brand.yaml", "examples.jsonl", "examples.csv", "questions.jsonl")]
+    files = [workspace.folder / name for name in ("brand.yaml", *NAMES, "questions.jsonl")]
     documents = sorted(path for path in (workspace.folder / "documents").rglob("*") if path.is_file())
     return hash_bytes(*(part for file in files if file.is_file() for part in (file.name, file.read_bytes())), *(
         f"{document} {document.stat().st_size} {document.stat().st_mtime_ns}" for document in documents))

@@ -9,7 +9,7 @@ from builder.answering.support import SUPPORT
 from builder.scoring.text import without
 from builder.scoring.tone import fixed_phrases
 from builder.workspace.brand import Brand
-from builder.workspace.examples import Example, Question
+from builder.workspace.examples import Question, example_bytes, examples_file, sorted_examples
 from builder.workspace.folder import Workspace
 from knowledge.reading.documents import Document, Failure, read_documents
 from knowledge.search.passages import Passage, about_tokens, split
@@ -56,9 +56,10 @@ class Material:
         """Read brand, examples and questions; UserError where a file can't be."""
         self.workspace = workspace
         self.brand: Brand = workspace.brand
-        self.examples: list[Example] = workspace.examples
+        path = examples_file(workspace.folder)
+        self.file = path.name
+        self.examples, self.faults = sorted_examples(example_bytes(path), str(path))
         self.questions: list[Question] = workspace.questions
-        self.file = EXAMPLES if (workspace.folder / EXAMPLES).exists() or not self.examples else "examples.csv"
         self.fixed = fixed_phrases(self.brand, self.examples)
 
     @cached_property
