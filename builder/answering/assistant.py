@@ -46,6 +46,12 @@ class Reply:
     """For each sentence what supports it; empty where nothing was looked up."""
 
     @property
+    def unsupported(self) -> bool:
+        """Whether it states something, and no passage that was found supports any sentence of it."""
+        stated = [citation for citation in self.citations if citation.needs]
+        return bool(stated) and not self.abstained and all(citation.found is None for citation in stated)
+
+    @property
     def confidence(self) -> Confidence | None:
         """The probability in a word; None for a system that doesn't look."""
         return None if self.probability is None else Confidence.of(self.probability)

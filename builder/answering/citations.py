@@ -11,12 +11,14 @@ from builder.scoring.text import places, without
 from knowledge.search.encoder import Encoder
 from knowledge.search.index import Found
 from knowledge.text.sentences import MARKER, Span, sentences
-from knowledge.text.words import stems
+from knowledge.text.words import stems, words_of
 
 SUPPORTED = 0.6
 """The mean of nearness and shared words from which a span supports a sentence; see `cite`."""
 SAME_WORDS = 0.5
 """The share of words in common from which a "not" or its like on one side alone is a contradiction."""
+DENYING = 4
+"""Words before a statement within which a "not" denies it."""
 FEWEST_STEMS = 2
 """Content words; a sentence of fewer states nothing."""
 _NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot|closed)\b|n['’]t\b", re.IGNORECASE)
@@ -57,7 +59,8 @@ def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[s
 
     Support is the mean of the cosine and of the share of the sentence's content words that the span or its heading
     holds. A sentence is supported from SUPPORTED on, if every number and name in it stands in the span or its heading,
-    and if the two don't say the same words with a "not" or its like on one side alone. `fixed` are the brand's own
+    and if the two don't say the same words with a "not" or its like on one side alone. A sentence that stands in the
+    span word for word is supported, whatever else the span says. `fixed` are the brand's own
     phrases. Numbers that stand in one span count as one statement, so a span that mixes them up can be missed.
     """
     spans = sentences(reply)
@@ -111,6 +114,8 @@ def _support(sentence: str, window: _Window, cosine: float) -> float:
     """0 where a number, a name, a "not", a "closed" or an "un" speaks against it."""
     everything = f"{window.heading}\n{window.text}"
     said, theirs = set(stems(sentence)), set(stems(everything))
+    if _stands_in(sentence, window.text):
+        return 1.0
     shared = len(said & theirs) / len(said)
     if any(not places(claim, everything) for claim in claims(sentence)):
         return 0.0
@@ -118,6 +123,20 @@ def _support(sentence: str, window: _Window, cosine: float) -> float:
                                  or _negates(said, theirs) or _negates(theirs, said)):
         return 0.0
     return (max(cosine, 0.0) + shared) / 2
+
+
+def _stands_in(sentence: str, text: str) -> bool:
+    """Whether all words of a sentence stand in one sentence of a text, in their order and without a gap.
+
+    With gaps it could leave out a "not", or join what the text says of two things; right behind a "not" it is denied.
+    """
+    words = [word for _, _, word in words_of(sentence)]
+    for start, end in sentences(text):
+        theirs = [word for _, _, word in words_of(text[start:end])]
+        for at in range(len(theirs) - len(words) + 1):
+            if theirs[at:at + len(words)] == words and not _NOT.search(" ".join(theirs[max(0, at - DENYING):at])):
+                return True
+    return False
 
 
 def _negates(one: set[str], other: set[str]) -> bool:

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 
 from builder.evaluation.report import Row, ScoredReply
 from builder.scoring.facts import KEYED
+from builder.scoring.grounded import names
+from builder.scoring.quantities import quantities
 
 HELD = 0.5
 """The overlap with the reference answer from which a reply to a question without keyed facts counts as right."""
 WORST = 10
 
-NOT_RETRIEVED, NOT_USED, INVENTED = "not retrieved", "retrieved and not used", "invented"
+NOT_RETRIEVED, LEFT_OUT, STATED_WRONGLY, INVENTED = "not retrieved", "left out", "stated wrongly", "invented"
 DID_NOT_KNOW, OVER_ABSTAINED, SHOULD_ABSTAIN = "didn't know", "abstained needlessly", "should have abstained"
 OFF_BRAND, UNWANTED = "off-brand", "unwanted"
 CAUSES = {
     NOT_RETRIEVED: "no right passage was among those found",
-    NOT_USED: "a right passage was given, and the reply doesn't say what stands there",
+    STATED_WRONGLY: "a right passage was given, and the reply says another amount, time or name than the answer",
+    LEFT_OUT: "a right passage was given, and the reply doesn't say what stands there",
     INVENTED: "it states numbers or names that stand in no passage for the question",
     DID_NOT_KNOW: "without passages, it lacks the fact and invents none",
     OVER_ABSTAINED: "it abstained though a right passage was found",
@@ -46,7 +49,20 @@ def cause(row: Row, reply: ScoredReply) -> str:
         return OVER_ABSTAINED
     if scores["grounded"] is not None and scores["grounded"] < 1:
         return INVENTED
-    return NOT_USED if right else DID_NOT_KNOW
+    if not right:
+        return DID_NOT_KNOW
+    return STATED_WRONGLY if _says_another(row, reply) else LEFT_OUT
+
+
+def _says_another(row: Row, reply: ScoredReply) -> bool:
+    """Whether a reply gives another amount, time or name in the place of one that the reference answer has."""
+    wanted, said, asked = (quantities(text) for text in (row.answer, reply.text, row.question))
+    lacking = {unit for unit, _ in wanted.keys() - said.keys()}
+    if any(unit in lacking for unit, _ in said.keys() - wanted.keys() - asked.keys()):
+        return True
+    named, others = ({text[start:end] for start, end in names(text)} for text in (row.answer, reply.text))
+    return any(name not in reply.text for name in named) and any(
+        name not in f"{row.answer}\n{row.question}" for name in others)
 
 
 def counted(rows: Sequence[Row]) -> dict[str, dict[str, int]]:

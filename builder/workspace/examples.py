@@ -1,7 +1,6 @@
 """examples, preferences and questions: how the assistant speaks and how it is judged; read and checked."""
 
 import csv
-import io
 import json
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from knowledge.errors import UserError
 from knowledge.files import hash_bytes
 from knowledge.reading.converted import Unreadable
 from knowledge.reading.encodings import decoded
-from knowledge.reading.tables import separator
+from knowledge.reading.tables import csv_rows, separator
 
 LONGEST_LINE = 1_000_000
 """Characters; a longer line is a damaged file, not a conversation."""
@@ -251,9 +250,7 @@ def _table(data: bytes, name: str) -> Rows:
     """
     try:
         text = decoded(data) if data.strip() else ""
-        csv.field_size_limit(len(text) + 1)
-        comma = separator(text)
-        rows = csv.reader(io.StringIO(text), delimiter=comma)
+        comma, rows = separator(text), csv_rows(text)
         header = [key.strip().lower() for key in next(rows, [])]
         before = rows.line_num
         for row in rows:

@@ -15,7 +15,7 @@ from knowledge.reading.hidden import flags, plain
 from knowledge.reading.html import day, parsed, read_book, read_page, written
 from knowledge.reading.office import read_slides, read_word, read_workbook
 from knowledge.reading.pdf import read_pdf
-from knowledge.reading.tables import line, separator, sheet
+from knowledge.reading.tables import csv_rows, line, sheet
 
 UNPACKED = 300_000_000
 """Bytes that the parts of an office file or e-book may have together."""
@@ -137,9 +137,8 @@ def _rows(rows: list[dict[str, object]]) -> str:
 def _csv(data: bytes) -> Converted:
     """Pairs of question and answer as sections, whatever else as tables with the lines above them."""
     text = decoded(data)
-    csv.field_size_limit(len(text) + 1)
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator(text)))
+        rows = list(csv_rows(text))
     except csv.Error as error:
         raise Unreadable(f"is not a CSV ({error}); save it as CSV UTF-8") from None
     for number, row in enumerate(rows[:20]):

@@ -1,6 +1,7 @@
 """Rows of cells to Markdown tables, with the caption that stands above a sheet's rows and with merged cells filled."""
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ ACROSS = object()
 """A cell that the one to its left covers, as merged cells do."""
 MOST_SPANNED = 1000
 """Columns or rows that one cell of a web page may cover."""
+LONGEST_CELL = 50_000_000
+"""Characters of a CSV's cell; Python's own limit is 131,072."""
 MOST_CELLS = 3_000_000
 """Of one table; merged cells could make any number of them."""
 
@@ -105,6 +108,12 @@ def _parted(rows: list[Row]) -> tuple[list[Row], list[Row]]:
 
 def _columns(rows: Iterable[Row]) -> set[int]:
     return {number for row in rows for number, cell in enumerate(row) if said(cell)}
+
+
+def csv_rows(text: str) -> Any:
+    """The reader of a CSV's rows, by whatever parts its cells, however long they are; csv.Error as it reads on."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    return csv.reader(io.StringIO(text), delimiter=separator(text))
 
 
 def separator(text: str) -> str:

@@ -102,6 +102,8 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
         print_json(reply_json(reply))
         return
     write("\n")
+    if reply.unsupported:
+        say("warning: no passage of your documents supports this reply; it may be made up")
     if reply.found and not reply.abstained:
         show("\n".join(source_lines(reply)))
 
@@ -121,6 +123,8 @@ def compare(folder: Folder, question: str, as_json: Json = False) -> None:
         if not as_json:
             show(f"── {system.title} ({system.name}) · {reply.seconds:.1f} s"
                  + (" · abstained" if reply.abstained else ""))
+            if reply.unsupported:
+                show("warning: no passage of your documents supports this reply; it may be made up")
             show(reply.text + "\n")
     if as_json:
         print_json({"question": question, "replies": [reply_json(reply) for reply in replies]})
@@ -131,7 +135,7 @@ def reply_json(reply: "Reply") -> dict[str, Any]:
     sources = [{"document": hit.passage.document, "heading": hit.passage.heading, "start": hit.passage.start,
                 "end": hit.passage.end, "page": hit.passage.page, "score": hit.score, "text": hit.passage.shown}
                for hit in reply.found]
-    return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained,
+    return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained, "unsupported": reply.unsupported,
             "answerable": reply.probability, "sources": sources,
             "citations": [_cited(reply, citation) for citation in reply.citations], "seconds": reply.seconds,
             "tokens": reply.tokens, "finish": reply.finish}

@@ -64,6 +64,12 @@ def notes(reply: Reply) -> None:
         st.caption(":material/replay: Cut off because the model started to repeat itself.")
 
 
+def warning(reply: Reply) -> None:
+    """Above a reply of which nothing is supported: that it may be made up."""
+    if reply.unsupported:
+        st.warning("No passage of your documents supports this reply. It may be made up.", icon=":material/warning:")
+
+
 def sources(found: Sequence[Found]) -> None:
     """The passages, each in its own expander, best first."""
     for number, one in enumerate(found, 1):

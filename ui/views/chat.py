@@ -13,7 +13,7 @@ from builder.workspace.releases import release_names
 from knowledge.errors import UserError
 from ui.parts.private_first import ask, keep, kept, take_back, unanswered
 from ui.parts.session import Opened, opened, starters, workspace
-from ui.parts.show import ability, citations, fault, notes, plain, sources
+from ui.parts.show import ability, citations, fault, notes, plain, sources, warning
 
 # What a vote of st.feedback stands for.
 VOTES: tuple[Kind, Kind] = ("down", "up")
@@ -109,6 +109,7 @@ def _answered(here: Workspace, now: Opened, turn: Turn) -> None:
     if reply is None:
         fault(turn.fault)
         return
+    warning(reply)
     st.text(reply.text, width="stretch")
     notes(reply)
     with st.container(gap="xsmall"):

@@ -15,7 +15,7 @@ from builder.workspace.folder import Workspace
 from ui.parts.charts import systems_chart
 from ui.parts.private_first import ask, keep
 from ui.parts.session import Opened, opened, starters, workspace
-from ui.parts.show import ability, citations, counted, missing, notes, plain, sources
+from ui.parts.show import ability, citations, counted, missing, notes, plain, sources, warning
 
 LETTERS = "ABCD"  # what replies are called until somebody has chosen
 
@@ -84,6 +84,8 @@ def _cards(now: Opened, order: Sequence[System], hidden: bool) -> dict[str, Delt
 def _fill(reply: Reply, hidden: bool) -> None:
     """One reply with what it cost; alone where that would tell who made it."""
     with st.container():
+        if not hidden:
+            warning(reply)
         st.text(reply.text, width="stretch")
         if not hidden:
             notes(reply)

@@ -40,6 +40,22 @@ def test_what_no_passage_says_is_marked(real, sentence):
     assert cited.needs and cited.found is None
 
 
+PRICES = found("Prices include a clean of the joints and a drop of oil, because it would be rude not to. We never mend "
+               "kettles on Sundays, as it is no day for that.")
+
+
+@pytest.mark.parametrize("sentence, supported", [
+    ("Prices include a clean of the joints and a drop of oil.", True), ("A drop of oil.", True),
+    ("Mend kettles on Sundays.", False), ("Prices include a drop of the joints.", False)])
+def test_what_stands_word_for_word_is_supported_whatever_else_is_said(real, sentence, supported):
+    from builder.answering.citations import _stands_in
+
+    assert _stands_in(sentence, PRICES[0].passage.text) == supported
+    if supported:
+        [cited] = cite(sentence, PRICES, real)
+        assert cited.found == 0 and cited.support == 1.0
+
+
 def test_two_sentences_together_support_one(real):
     [cited] = cite("Unused lamps go back within 33 days and refunds are paid in a week.", PASSAGES, real)
     assert cited.found == 1

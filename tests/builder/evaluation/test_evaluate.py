@@ -381,11 +381,22 @@ def cause_of(by, reply):
     (judged(abstained=True, found_right=False), "not retrieved"),
     (judged(found_right=False, grounded=0.0), "not retrieved"),
     (judged(abstained=True, found_right=True), "abstained needlessly"), (judged(0.5, grounded=0.5), "invented"),
-    (judged(0.5, found_right=True, grounded=1.0), "retrieved and not used"),
-    (judged(0.5, found_right=True), "retrieved and not used"),
+    (judged(0.5, found_right=True, grounded=1.0), "left out"),
+    (judged(0.5, found_right=True), "left out"),
     (judged(0.5), "didn't know"), (judged(None), "")])
 def test_each_reply_that_fell_short_has_one_cause(reply, why):
     assert cause_of("keyed facts", reply) == why
+
+
+@pytest.mark.parametrize(("answer", "text", "why"), [
+    ("A repair takes 21 days.", "Nine days or so.", "stated wrongly"),
+    ("A repair takes 21 days.", "A while, I fear.", "left out"), ("It costs 5 euros.", "Within 9 days.", "left out"),
+    ("Ask for Mrs Oliver.", "Ask for Mr Brown.", "stated wrongly"), ("Ask for Mrs Oliver.", "Just ask.", "left out"),
+    ("We open at 9.", "You asked for 9 days.", "left out")])
+def test_what_is_stated_wrongly_is_told_from_what_is_left_out(answer, text, why):
+    reply = judged(0.0, found_right=True) | {"text": text}
+    row = complete(answer=answer, by="keyed facts", replies={"rag-only": reply})
+    assert cause(row, row.replies["rag-only"]) == why
 
 
 def test_by_overlap_half_of_the_answer_is_enough_and_strangers_must_be_refused():
