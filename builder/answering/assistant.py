@@ -44,6 +44,10 @@ class Reply:
     """stop, length, loop, cancelled, abstained or elsewhere."""
     citations: tuple[Citation, ...] = ()
     """For each sentence what supports it; empty where nothing was looked up."""
+    searched: tuple[str, ...] = ()
+    """What was searched for, where documents were."""
+    unanswered: tuple[str, ...] = ()
+    """Questions of the message that the documents don't answer, where they answer others."""
 
     @property
     def unsupported(self) -> bool:
@@ -99,7 +103,8 @@ class Assistant:
             return Reply(question, system.name, self.brand.abstain, True, probability, finding.found, 0, 0,
                          time.perf_counter() - start, "abstained")
         passages = [(hit.passage.heading, hit.passage.shown) for hit in finding.found]
-        messages = render(self.brand, question, passages, [*shots, *history])
+        put = " ".join(finding.answered) if finding.unanswered else question  # what can't be answered invites invention
+        messages = render(self.brand, put, passages, [*shots, *history])
         before = time.perf_counter() - start
         decoding = Decoding(self.brand.model.reply_tokens, *(drawn or ()))
         made = self.engine.generate(messages, system.tuned, decoding, emit)
@@ -107,7 +112,8 @@ class Assistant:
         cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed) if (
             system.retrieves and self.retriever) else ()
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
-                     made.prompt_tokens, before + made.seconds + time.perf_counter() - start, made.finish, cited)
+                     made.prompt_tokens, before + made.seconds + time.perf_counter() - start, made.finish, cited,
+                     finding.searched, finding.unanswered)
 
 
 def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System],

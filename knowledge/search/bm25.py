@@ -90,6 +90,10 @@ class WordSearch:
         """
         return min(self._rarity(stemmed([word], language)[0]) for language in self.languages)
 
+    def holds(self, word: str) -> bool:
+        """Whether a text holds the word, in lower case, in any of its forms."""
+        return any(stem in self._vocabulary for stem in stems(word, self.languages))
+
     def _rarity(self, stem: str) -> float:
         number = self._vocabulary.get(stem)
         holding = int(self._holding[number]) if number is not None and number < len(self._holding) else 1

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +19,13 @@ from knowledge.search.bm25 import WordSearch
 from knowledge.search.encoder import Encoder
 from knowledge.search.filter import Filter, kinds
 from knowledge.search.late_interaction import NO_TOKENS, Rows, TokenRows
+from knowledge.search.message import Spelling
 from knowledge.search.passages import VERSION as CUT
 from knowledge.search.passages import Passage, split
 from knowledge.search.vectors import Vectors
+from knowledge.text.words import stems, usual_words, words_of
 
-VERSION = f"{CONVERTED}.{CUT}.2"
+VERSION = f"{CONVERTED}.{CUT}.3"
 """Of what an index holds; a new one makes it be made again."""
 POOL = 50
 """How many passages each of the two searches may put forward."""
@@ -97,6 +100,8 @@ def build(documents: Sequence[Document], failures: Sequence[Failure], encoder: E
     if earlier and earlier.words.languages != tuple(sorted(set(spoken))):
         before = [None] * len(passages)
     WordSearch.build(texts[:len(passages)], earlier.words if earlier else None, before, spoken).save(folder / "words")
+    counts = Counter(word for text in texts[:len(passages)] for _, _, word in words_of(text))
+    write_json(folder / "spelling.json", counts)
     write_text(folder / "passages.jsonl",
                "".join(json.dumps(vars(passage), ensure_ascii=False) + "\n" for passage in passages))
     write_json(folder / "index.json", {
@@ -170,13 +175,21 @@ class Index:
 
     def __init__(self, passages: Sequence[Passage], vectors: Any, owners: NDArray[np.int64], tokens: TokenRows,
                  words: WordSearch, encoder: Encoder, settings: dict[str, Any],
-                 reranker: Reranker | None = None) -> None:
+                 reranker: Reranker | None = None, folder: Path | None = None) -> None:
         """Use `Index.open`."""
+        self._folder = folder
         self._reranker = reranker
         self.passages, self.words, self.encoder, self.settings = tuple(passages), words, encoder, settings
         self._vectors, self._owners, self._tokens = vectors, owners, tokens
         places = {path: place for place, path in enumerate(settings["documents"])}
         self._documents = np.array([places[passage.document] for passage in self.passages], dtype=np.int64)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """What mends a question's typos: a word is known where the index holds it, or the encoder as one token."""
+        counts = read_json(self._folder / "spelling.json") if self._folder else {}
+        return Spelling(counts, lambda word: bool(stems(word, self.words.languages)) and (
+            self.words.holds(word) or self.encoder.count(word) < 2), usual_words(self.words.languages))
 
     @classmethod
     def open(cls, folder: Path, encoder: Encoder, store: Any = None, reranker: Reranker | None = None) -> "Index":
@@ -199,7 +212,7 @@ class Index:
             if {len(passages), len(words), len(tokens)} != {settings["passages"]} or len(vectors) != len(owners):
                 raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
             return cls(passages, store(vectors.rows(), encoder) if store else vectors, owners, tokens, words, encoder,
-                       settings, reranker)
+                       settings, reranker, folder)
         except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise UserError(f"{folder}: damaged ({error}); delete it and run `twofold index` again") from None
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from knowledge.errors import UserError
@@ -10,6 +11,7 @@ from knowledge.search.answerable import LOOK, Answerability, Confidence
 from knowledge.search.encoder import Encoder
 from knowledge.search.filter import Filter
 from knowledge.search.index import Found, Index
+from knowledge.search.message import questions
 from knowledge.text.words import stems
 
 FEWEST_STEMS = 3
@@ -28,6 +30,12 @@ class Finding:
     """That what was found answers the question."""
     answerable: bool
     """Whether that is probable enough for an answer; the workspace's data set the threshold."""
+    searched: tuple[str, ...] = ()
+    """What was searched for: each question of the message, its typos mended, after the one that it leans on."""
+    answered: tuple[str, ...] = ()
+    """The questions of the message that can be answered, as they were asked."""
+    unanswered: tuple[str, ...] = ()
+    """Those that can't be, where others can."""
 
     @property
     def confidence(self) -> Confidence:
@@ -61,12 +69,35 @@ class Retriever:
         """The best passages for a question (`count` of them, else its own), and the probability that they answer it.
 
         `earlier` are the questions before it, oldest first: one that leans on them is searched together with them.
+        A message of several questions is searched for each of them, without politeness and with typos mended.
         """
         count = count or self.count
-        asked = standalone(question, earlier)
+        parts = questions(question)
+        asked: list[str] = []
+        for part in parts:
+            mended = self.index.spelling.mended(part)
+            short = len(set(stems(mended))) < FEWEST_STEMS  # "And on Sundays?", not "And do you sell lamps?"
+            asked.append(standalone(mended, [*earlier, *asked] if short or not asked else []))
+        made = [self._find(one, count, where, leave_out) for one in asked]
+        best = max(made, key=lambda finding: finding.probability)
+        kept = [finding for finding in made if finding.answerable] or made
+        told = [(part, finding.answerable) for part, finding in zip(parts, made, strict=True)]
+        return replace(
+            best, found=_interleaved([finding.found for finding in kept], max(count, len(kept))), searched=tuple(asked),
+            answered=tuple(part for part, answerable in told if answerable),
+            unanswered=tuple(part for part, answerable in told if not answerable and best.answerable))
+
+    def _find(self, asked: str, count: int, where: Filter | None, leave_out: Collection[int]) -> Finding:
+        """One question's passages."""
         found = self.index.search(asked, max(count, LOOK), leave_out, where)
         probability = self.answerability.probability(asked, found[: max(self.count, LOOK)], self.index.words)
         return Finding(tuple(found[:count]), probability, probability >= self.answerability.threshold)
+
+
+def _interleaved(lists: Sequence[tuple[Found, ...]], count: int) -> tuple[Found, ...]:
+    """The first of each list, then the second of each, and so on, none twice."""
+    ranked = (hit for hits in zip_longest(*lists) for hit in hits if hit is not None)
+    return tuple({hit.number: hit for hit in ranked}.values())[:count]
 
 
 def standalone(question: str, earlier: Sequence[str]) -> str:

@@ -71,6 +71,11 @@ def _pairs(start: int, text: str) -> list[tuple[int, int, str]]:
     return found
 
 
+def usual_words(languages: Sequence[str]) -> list[str]:
+    """Words that carry no content in these languages."""
+    return sorted(word for language in languages for word in _empty(language) if word.isalpha())
+
+
 @cache
 def _empty(language: str) -> frozenset[str]:
     from bm25s import stopwords

@@ -102,6 +102,8 @@ def ask(folder: Folder, question: str, system: Annotated[str | None, typer.Optio
         print_json(reply_json(reply))
         return
     write("\n")
+    for part in reply.unanswered:
+        say(f"not in the documents: {part}")
     if reply.unsupported:
         say("warning: no passage of your documents supports this reply; it may be made up")
     if reply.found and not reply.abstained:
@@ -137,7 +139,8 @@ def reply_json(reply: "Reply") -> dict[str, Any]:
                for hit in reply.found]
     return {"reply": reply.text, "system": reply.system, "abstained": reply.abstained, "unsupported": reply.unsupported,
             "answerable": reply.probability, "sources": sources,
-            "citations": [_cited(reply, citation) for citation in reply.citations], "seconds": reply.seconds,
+            "citations": [_cited(reply, citation) for citation in reply.citations],
+            "searched": list(reply.searched), "unanswered": list(reply.unanswered), "seconds": reply.seconds,
             "tokens": reply.tokens, "finish": reply.finish}
 
 

@@ -58,6 +58,8 @@ def notes(reply: Reply) -> None:
     else:
         st.caption(f":material/fact_check: Found {counted(len(reply.found), 'passage')}. "
                    f"Confidence: {reply.confidence}.")
+        if reply.searched and reply.searched != (reply.question.strip(),):
+            st.caption(f":material/search: Searched for: {plain(' · '.join(reply.searched))}")
     if reply.finish == "length":
         st.caption(":material/content_cut: Cut off at the maximum reply length.")
     elif reply.finish == "loop":
@@ -65,7 +67,9 @@ def notes(reply: Reply) -> None:
 
 
 def warning(reply: Reply) -> None:
-    """Above a reply of which nothing is supported: that it may be made up."""
+    """Above a reply: what of the message it leaves open, and, where nothing supports it, that it may be made up."""
+    for part in reply.unanswered:
+        st.info(f"The documents don't answer: {plain(part)}", icon=":material/help:")
     if reply.unsupported:
         st.warning("No passage of your documents supports this reply. It may be made up.", icon=":material/warning:")
 

@@ -1,9 +1,11 @@
 import time
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
 
 from builder.answering.assistant import Assistant, Reply, answer_at_once
+from builder.answering.citations import Citation
 from builder.answering.opening import open_assistant
 from builder.answering.systems import SYSTEMS, system_named
 from builder.model.engine import Generated
@@ -173,3 +175,21 @@ def test_the_built_workspace_answers_as_four(really_built):
     assert "Parcels leave" in replies["hybrid"].found[0].passage.text
     again = assistant.answer("When do parcels leave the warehouse?", system_named("hybrid"))
     assert again.text == replies["hybrid"].text
+
+
+def test_the_model_gets_the_questions_that_can_be_answered_and_the_reply_names_the_others():
+    engine = Recorder()
+    finding = Finding((FOUND,), 0.7, True, ("When?", "And gift cards?"), ("When?",), ("And gift cards?",))
+    assistant = Assistant(BRAND, engine, Finder(finding), True)
+    reply = assistant.answer("Hello, When? And gift cards?", system_named("hybrid"))
+    assert engine.asked[0][0] == render(BRAND, "When?", [("Hours", "Open from nine.")])
+    assert (reply.unanswered, reply.searched) == (("And gift cards?",), ("When?", "And gift cards?"))
+
+
+def test_a_reply_that_nothing_supports_is_unsupported():
+    assistant, _ = composed()
+    said = assistant.answer("When?", system_named("rag-only"))
+    loose = replace(said, citations=(Citation(0, 3, True, None, 0, 0, 0.1), Citation(3, 5, False, None, 0, 0, 0.0)))
+    assert loose.unsupported and not replace(loose, abstained=True).unsupported
+    assert not replace(loose, citations=(Citation(0, 3, True, 0, 0, 3, 0.9), *loose.citations)).unsupported
+    assert not replace(loose, citations=loose.citations[1:]).unsupported
