@@ -24,7 +24,9 @@ _CLOSES = re.compile(r"""
     | (?:with\ )?(?:kind|best|warm|many)?\ ?(?:regards|wishes|greetings)\b [\s\S]*
     | (?:yours|sincerely|faithfully)\b [\s\S]*
     | (?:I\ )?look(?:ing)?\ forward\ to [^.!?\n]*[.!]*
-    | please\ let\ me\ know [^.!?\n]*[.!]* ) \s*$""", re.IGNORECASE | re.VERBOSE)
+    | please\ let\ me\ know [^.!?\n]*[.!]* ) (?:\n\s*[^\W\d][\w.'’-]*(?:\ [^\W\d][\w.'’-]*){0,3})? \s*$""",
+                     re.IGNORECASE | re.VERBOSE)
+"""The end of a letter, with a name on the line below it."""
 _SIGNED = re.compile(r"(?<=[.!?,])\s*\n+\s*[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,2}\s*$")
 """A name alone on the last line."""
 

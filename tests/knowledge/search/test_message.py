@@ -16,6 +16,7 @@ ASKED = "How long does a repair take?"
 @pytest.mark.parametrize("message", [
     ASKED, f"Hello, {ASKED}", f"Dear team,\n\n{ASKED}\n\nKind regards\nPat Miller", f"Hi there! {ASKED} Thanks!",
     f"Good morning,\nI hope you are well. {ASKED} Many thanks in advance.\nPat", f"A quick question: {ASKED}",
+    f"Dear Sirs,\n\n{ASKED}\n\nMany thanks and kind regards\nPat Miller", f"{ASKED}\n\nThanks\npat",
     f"Hey,\n{ASKED}\nThank you so much, looking forward to your reply.\nBest wishes,\nPat M. Miller"])
 def test_politeness_is_no_part_of_a_question(message):
     assert bare(message) == ASKED and questions(message) == [ASKED]
