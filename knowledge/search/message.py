@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from knowledge.text.sentences import sentences
 from knowledge.text.words import words_of
 
-SHORTEST = 4
+SHORTEST = 5
 """Letters; a shorter word is too near to others to be mended."""
 LONG = 8
 """Letters from which a word may hold two typos."""

