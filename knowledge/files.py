@@ -1,18 +1,28 @@
 """Durable files: a reader sees the old content or the new one, never a half."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from platformdirs import user_cache_dir
 
 from knowledge.errors import UserError
+
+BLOCK = 2**20
+"""Bytes of a file that are in memory at once."""
+LOOK = 0.001
+"""Seconds that somebody who only looks at a lock has it for, or its holder takes to write its number."""
+
+
+LEAVING = ".removing-"
 
 
 class Tick(Protocol):
@@ -100,6 +110,23 @@ def _made(path: Path, fill: Callable[[Path], None]) -> Path:
     return path
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that, however it ends, `path` is there whole or not at all."""
+    try:
+        if path.name.startswith(LEAVING):
+            shutil.rmtree(path)
+            return
+        with _alone(path.with_name(f".making-{path.name}.lock")):
+            leaving = path.with_name(LEAVING + path.name)
+            shutil.rmtree(leaving, ignore_errors=True)
+            path.rename(leaving)
+        shutil.rmtree(leaving)
+    except FileNotFoundError:
+        return  # somebody else was quicker
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Hold the file `lock`, which is there only while somebody holds it; whoever is killed lets go."""
@@ -139,19 +166,25 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def hash_bytes(*parts: bytes | str) -> str:
-    """SHA-256 of the parts, each with its length, so that no two lists of parts share a hash."""
+def hash_bytes(*parts: bytes | str | Path) -> str:
+    """SHA-256 of the parts, each with its length, so that no two lists of parts share a hash.
+
+    A path stands for the file's content, which is read in blocks.
+    """
     digest = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
+        with part.open("rb") if isinstance(part, Path) else io.BytesIO(
+                part.encode() if isinstance(part, str) else part) as content:
+            digest.update(content.seek(0, os.SEEK_END).to_bytes(8, "big"))
+            content.seek(0)
+            while block := content.read(BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 
 def hash_files(paths: Iterable[Path]) -> str:
     """SHA-256 over the names and contents of files, in the given order."""
-    return hash_bytes(*(part for path in paths for part in (path.name, path.read_bytes())))
+    return hash_bytes(*(part for path in paths for part in (path.name, path)))
 
 
 @contextmanager
@@ -168,23 +201,44 @@ def held(path: Path, wait: bool = True) -> Iterator[None]:
     except OSError as error:
         raise unwritable(path, error) from error
     with opened:
-        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if wait:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        else:
+            _take(opened)
         opened.truncate(0)
         opened.write(str(os.getpid()))
         opened.flush()
         yield
 
 
+def _take(opened: IO[Any]) -> None:
+    """Lock an open file alone; BlockingIOError where somebody holds it. Who only looks, as `holder` does, shares it."""
+    import fcntl
+
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused while somebody holds it, but not by a look
+        fcntl.flock(opened, fcntl.LOCK_UN)
+        time.sleep(LOOK)
+
+
 def holder(path: Path) -> int | None:
     """The number of the process that holds `path` by `held`; None where none does."""
     import fcntl
 
-    with suppress(FileNotFoundError, ValueError), path.open() as opened:
-        number = int(opened.read())
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:  # held, so the number is the holder's own
-            return number
+    with suppress(FileNotFoundError), path.open() as opened:
+        while True:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                opened.seek(0)
+                if number := opened.read().strip():
+                    return int(number)
+                time.sleep(LOOK)  # its holder is about to write
+            else:
+                return None
     return None
 
 

@@ -118,11 +118,11 @@ class Assistant:
 
 def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System],
                    gate: AbstractContextManager[Any] = NO_GATE, earlier: Sequence[str] = (),
-                   ) -> Generator[tuple[System, str | Reply], None, None]:
+                   history: Sequence[Message] = ()) -> Generator[tuple[System, str | Reply], None, None]:
     """Several systems on one question at the same time: each piece of text as it comes, and each reply when whole.
 
-    `gate` is what a reply passes through; `earlier` is as in Assistant.answer. Where the reader stops, no further word
-    is made. The first UserError is raised once the others are whole.
+    `gate` is what a reply passes through; `earlier` and `history` are as in Assistant.answer. Where the
+    reader stops, no further word is made. The first UserError is raised once the others are whole.
     """
     said: queue.SimpleQueue[tuple[System, str | Reply | Exception]] = queue.SimpleQueue()
     stop = threading.Event()
@@ -134,7 +134,7 @@ def answer_at_once(assistant: Assistant, question: str, systems: Sequence[System
 
         try:
             with gate:
-                said.put((system, assistant.answer(question, system, emit, earlier=earlier)))
+                said.put((system, assistant.answer(question, system, emit, history, earlier)))
         except Exception as error:
             said.put((system, error))
 

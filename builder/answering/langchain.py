@@ -1,8 +1,7 @@
 """The assistant as a LangChain chat model: one system of one workspace."""
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from langchain.chat_models import BaseChatModel
@@ -13,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
-from builder.answering.assistant import Assistant, Reply
+from builder.answering.assistant import Assistant, Reply, answer_at_once
 from builder.answering.systems import system_named
 from builder.model.prompt import Message
 from knowledge.errors import UserError
@@ -52,28 +51,23 @@ class AssistantChatModel(BaseChatModel):
     def _stream(self, messages: list[BaseMessage], stop: list[str] | None = None,
                 run_manager: CallbackManagerForLLMRun | None = None, **_: Any) -> Iterator[ChatGenerationChunk]:
         question, history = _turns(messages)
-        pieces: queue.Queue[str | Reply | BaseException] = queue.Queue()
-
-        def work() -> None:
-            try:
-                pieces.put(self.assistant.answer(question, system_named(self.system), pieces.put, history))
-            except BaseException as error:
-                pieces.put(error)
-
-        threading.Thread(target=work, daemon=True).start()
-        text = ""
-        while isinstance(piece := pieces.get(), str):
-            shown = _until(text + piece, stop)[len(text):]
-            text += piece
-            if shown:
-                chunk = ChatGenerationChunk(message=AIMessageChunk(content=shown))
-                if run_manager:
-                    run_manager.on_llm_new_token(shown, chunk=chunk)
-                yield chunk
-        if isinstance(piece, BaseException):
-            raise piece
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_facts_of(piece),
-                                                         usage_metadata=_usage(piece), chunk_position="last"))
+        text, reply = "", None
+        with closing(answer_at_once(self.assistant, question, [system_named(self.system)],
+                                    history=history)) as pieces:
+            for _system, piece in pieces:
+                if isinstance(piece, Reply):
+                    reply = piece
+                    continue
+                shown = _until(text + piece, stop)[len(text):]
+                text += piece
+                if shown:
+                    chunk = ChatGenerationChunk(message=AIMessageChunk(content=shown))
+                    if run_manager:
+                        run_manager.on_llm_new_token(shown, chunk=chunk)
+                    yield chunk
+        assert reply is not None  # answer_at_once raises or ends with it
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_facts_of(reply),
+                                                         usage_metadata=_usage(reply), chunk_position="last"))
 
 
 def _turns(messages: Sequence[BaseMessage]) -> tuple[str, list[Message]]:

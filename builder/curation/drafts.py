@@ -217,7 +217,8 @@ def judging(workspace: Workspace) -> Callable[[str], int | None]:
 
 def refuse(workspace: Workspace, one: Draft) -> None:
     """Never offer a draft again."""
-    write_json(workspace.built / "refused.json", sorted({*_refused(workspace), one.key}))
+    with workspace.alone():
+        write_json(workspace.built / "refused.json", sorted({*_refused(workspace), one.key}))
 
 
 def _refused(workspace: Workspace) -> list[str]:

@@ -103,8 +103,8 @@ def contents(workspace: Workspace, release: str) -> dict[str, str]:
     return parts | {name: hash_bytes(text)[:SHORT] for name, text in texts.items()}
 
 
-def began(workspace: Workspace, release: str) -> datetime:
-    """When the build of a release began, in this machine's time."""
+def built_at(workspace: Workspace, release: str) -> datetime:
+    """When a release was made, in this machine's time."""
     return datetime.fromtimestamp(release_file(workspace, release).stat().st_mtime, UTC).astimezone()
 
 

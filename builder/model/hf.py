@@ -1,7 +1,6 @@
 """The base weights, and what was trained on them, as transformers models."""
 
 import contextlib
-import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from builder.model.base import Base
 from builder.model.prompt import to_prompt
 from knowledge.errors import UserError
 from knowledge.files import make_folder
+from knowledge.quiet import quiet
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -212,7 +212,7 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # its GGUF reader draws a bar that heeds neither setting
+        with quiet():  # its GGUF reader draws a bar that heeds neither setting
             yield
     finally:
         logging.set_verbosity(level)

@@ -65,7 +65,7 @@ def _convert(source: Path, folder: Path, precision: str) -> None:
     write_gguf(folder / "model.gguf", settings_of(reader), tensors_of(reader), precision)
     (folder / "tokenizer.json").write_text(_tokenizer(fields), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"], encoding="utf-8")
-    (folder / "base.json").write_text(json.dumps({"sha256": hash_bytes(source.read_bytes()), "precision": precision,
+    (folder / "base.json").write_text(json.dumps({"sha256": hash_bytes(source), "precision": precision,
                                                     "architecture": fields["general.architecture"]}))
 
 

@@ -1,6 +1,5 @@
 """The index of a workspace: made anew where documents changed, held back where questions would lose by it."""
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,9 @@ from builder.answering.opening import open_encoder, open_index, open_reranker, o
 from builder.answering.support import support
 from builder.evaluation.report import Retrieval
 from builder.scoring.tone import fixed_phrases
+from builder.workspace.clean import remove_unused_indexes
 from builder.workspace.examples import Question
 from builder.workspace.folder import Watch, Workspace
-from builder.workspace.releases import read_release, release_names
 from knowledge.errors import JudgedFailure, UserError
 from knowledge.files import Tick, hash_bytes, make_folder, read_json
 from knowledge.reading import fetch as fetching
@@ -103,7 +102,7 @@ def build_index(workspace: Workspace, watch: Watch, force: bool = False) -> Inde
     before = earlier.settings["documents"] if earlier else {}
     made, learned = read_json(folder / "index.json"), read_json(folder / "answerable.json")
     workspace.use("index", folder)
-    _prune(workspace)
+    remove_unused_indexes(workspace)
     unchanged = sum(before.get(path, {}).get("sha256") == one["sha256"] for path, one in made["documents"].items())
     return replace(summary, passages=made["passages"], kind=made["kind"], why=made["why"], broke=broke,
                    read=len(documents) - unchanged, unchanged=unchanged,
@@ -210,16 +209,6 @@ def roll_back_index(workspace: Workspace) -> str:
         raise UserError(f"{workspace.folder}: there is no earlier index to go back to")
     workspace.use("index", previous)
     return previous.name
-
-
-def _prune(workspace: Workspace) -> None:
-    """Delete indexes that are neither in use, nor the one before, nor in a release."""
-    state, previous = workspace.current(), workspace.previous("index")
-    kept = {state.index, previous, *(workspace.built / str(read_release(workspace, name).index)
-                                     for name in release_names(workspace))}
-    for folder in (workspace.built / "index").iterdir():
-        if folder not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fetch_pages(workspace: Workspace, watch: Watch) -> list[Failure]:

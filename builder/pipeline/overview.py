@@ -1,15 +1,14 @@
 """What a workspace holds, what is built of it, and what to do next; quick enough for a list of many."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from builder.training.mix import FEWEST_EXAMPLES
-from builder.workspace.examples import NAMES
+from builder.workspace.contents import changed
 from builder.workspace.folder import Workspace
 from builder.workspace.progress import Progress, read_progress
-from builder.workspace.releases import live_name, read_release, release_file, release_names
+from builder.workspace.releases import live_name, read_release, release_names
 from knowledge.errors import UserError
 from knowledge.reading.documents import FORMATS
 
@@ -69,8 +68,8 @@ def _next(here: Workspace, documents: int, examples: int, questions: int) -> tup
         return "fill", f"It needs documents to answer from, or at least {FEWEST_EXAMPLES} examples of how to speak."
     if not known:
         return "build", "Not built yet." if not state.index else "Answers from documents; voice not trained yet."
-    if changed := _changed(here):
-        return "build", f"{', '.join(changed)} changed since the last build."
+    if parts := changed(here):
+        return "build", f"{', '.join(parts)} changed since the last build."
     if not questions:
         return "questions", "It has no test questions yet, so nothing shows how good it is."
     if known[-1] != live_name(here):
@@ -78,13 +77,3 @@ def _next(here: Workspace, documents: int, examples: int, questions: int) -> tup
             return "promote", f"{known[-1]} is built, but not all checks passed ({doubts}). Look at them."
         return "promote", f"{known[-1]} is built and passed its checks. Promote it to make it live."
     return "ask", f"{known[-1]} is live."
-
-
-def _changed(here: Workspace) -> Sequence[str]:
-    """What the user wrote that was changed since the newest release was made, by the files' times."""
-    made = release_file(here, release_names(here)[-1]).stat().st_mtime
-    files = {"brand.yaml": [here.folder / "brand.yaml"],
-             "documents": [here.folder / "documents", *(here.folder / "documents").rglob("*")],
-             "examples": [here.folder / name for name in NAMES],
-             "preferences": [here.folder / "preferences.jsonl"], "questions": [here.folder / "questions.jsonl"]}
-    return [name for name, some in files.items() if any(one.exists() and one.stat().st_mtime > made for one in some)]

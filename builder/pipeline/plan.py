@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from builder.evaluation.report import PlannedStage
 from builder.training.gpus import GpuCost, Range, TrainingLoad, gpu_named, on_gpu
+from builder.workspace.contents import contents
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
-from knowledge.files import hash_bytes, write_json
+from knowledge.files import write_json
 
 PLAN = "plan.json"
 
@@ -67,7 +68,8 @@ def plan(workspace: Workspace, gpu: str = "", price: float | None = None) -> Pla
     rehearsal = _rehearsed(workspace)
     stages, here = rehearsal.stages, price if price is not None and not gpu else 0.0
     low, high = sum(stage.low for stage in stages), sum(stage.high for stage in stages)
-    made = Plan(key=_key(workspace), stages=stages, seconds=sum(stage.seconds for stage in stages), low=low, high=high,
+    made = Plan(key=contents(workspace).key, stages=stages, low=low, high=high,
+                seconds=sum(stage.seconds for stage in stages),
                 memory_bytes=max(stage.memory_bytes for stage in stages),
                 disk_bytes=sum(stage.disk_bytes for stage in stages), counts=counts, price_per_hour=here,
                 money=Range(low=low / 3600 * here, high=high / 3600 * here),
@@ -94,7 +96,7 @@ def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[P
     data or the documents are other ones by now.
     """
     _, planned = last_plan(workspace) or (None, None)
-    if planned is None or planned.key != _key(workspace):
+    if planned is None or planned.key != contents(workspace).key:
         return []
     rows = [(stage.name, stage.seconds, stage.low, stage.high, actual_seconds[stage.name])
             for stage in planned.stages if stage.name in actual_seconds]
@@ -104,14 +106,6 @@ def against(workspace: Workspace, actual_seconds: Mapping[str, float]) -> list[P
         rows.append(("whole", seconds, low, high, actual))
     return [PlannedStage(name=name, seconds=seconds, low=low, high=high, actual=actual, ratio=actual / seconds,
                          within=low <= actual <= high) for name, seconds, low, high, actual in rows if seconds > 0]
-
-
-def _key(workspace: Workspace) -> str:
-    """Of everything in the workspace that a build reads."""
-    written = [file for file in workspace.folder.rglob("*") if file.is_file() and not any(
-        part.startswith(".") for part in file.relative_to(workspace.folder).parts)]
-    return hash_bytes(*(part for file in sorted(written) for part in (
-        file.relative_to(workspace.folder).as_posix(), file.read_bytes())))
 
 
 def _rehearsed(workspace: Workspace) -> Rehearsal:

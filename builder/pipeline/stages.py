@@ -32,6 +32,8 @@ from builder.pipeline.train_stage import NO_PASSAGES, TrainingSummary, examples_
 from builder.report.files import write_report
 from builder.scoring.tone import fixed_phrases
 from builder.training.mix import FEWEST_EXAMPLES
+from builder.workspace.clean import SPARE, clean
+from builder.workspace.contents import contents, keep
 from builder.workspace.folder import BUILDING, FINDINGS, Watch, Workspace
 from builder.workspace.releases import Gate, GateOutcome, freeze, live_name, read_release
 from knowledge.errors import UserError
@@ -69,19 +71,21 @@ class Results:
         return [*(self.checks.gates if self.checks else []), *(self.report.gates if self.report else [])]
 
 
-def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[tuple[Stage, Results]]:
+def build(workspace: Workspace, watch: Watch, force: bool = False, again: bool = False,
+          ) -> Iterator[tuple[Stage, Results]]:
     """Run all stages in order; each is yielded when it is done, with all that was made so far.
 
-    UserError where a file can't be read, or there is nothing to build from.
+    With `again` the adapter is trained anew where only documents changed since. At the end, what nothing needs any more
+    is removed, if it takes much space. UserError where a file can't be read, or there is nothing to build from.
     """
-    began, results = time.time(), Results()
+    made_of, results = contents(workspace), Results()
     results.findings = audit(workspace, watch)
     yield Stage.AUDIT, results
     with _timed(workspace, Stage.INDEX, results):
         results.index = build_index(workspace, watch, force)
     yield Stage.INDEX, results
     with _timed(workspace, Stage.TRAIN, results):
-        results.training = train(workspace, watch)
+        results.training = train(workspace, watch, again)
     _must_have_a_half(workspace)
     yield Stage.TRAIN, results
     with _timed(workspace, Stage.CHECK, results):
@@ -91,7 +95,9 @@ def build(workspace: Workspace, watch: Watch, force: bool = False) -> Iterator[t
         results.report = evaluate(workspace, watch, findings=results.findings)
     _add_build(workspace, results)
     yield Stage.EVALUATE, results
-    results.release = freeze(workspace, results.gates, fixed_phrases(workspace.brand, workspace.examples), began)
+    results.release = freeze(workspace, results.gates, fixed_phrases(workspace.brand, workspace.examples))
+    keep(workspace, made_of)
+    clean(workspace, SPARE)
     yield Stage.RELEASE, results
 
 

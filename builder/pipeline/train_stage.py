@@ -13,6 +13,7 @@ from builder.answering.reply_cache import remembering
 from builder.model import prepare
 from builder.model.engine import Decoding, at_once
 from builder.model.export import must_be_servable, write_served
+from builder.pipeline.index_stage import waiting
 from builder.pipeline.keys import inputs_of, training_key
 from builder.scoring.tone import fixed_phrases
 from builder.training.batching import Preference, Row
@@ -24,6 +25,8 @@ from builder.workspace.releases import read_release
 from knowledge.errors import UserError
 from knowledge.files import Tick, make_folder, read_json, write_json
 
+RECORD = "adapter.json"
+"""In an adapter's folder: what it was made of."""
 NO_PASSAGES = {"grounded": 0.0, "closed": 1.0}
 """Settings of a training that shows no passages: each row that would have held some is shown without."""
 
@@ -36,20 +39,53 @@ class TrainingSummary(BaseModel):
     """Training rows of each kind."""
     reused: bool
     """Whether the adapter was there already."""
+    outdated: bool
+    """Whether it was trained beside another index than the one in use, and kept."""
     wall_seconds: float
 
 
-def train(workspace: Workspace, watch: Watch) -> TrainingSummary | None:
-    """Fine-tune the adapter on the examples and the current index; None where there are too few examples."""
+def train(workspace: Workspace, watch: Watch, again: bool = False) -> TrainingSummary | None:
+    """Fine-tune the adapter on the examples and the current index; None where there are too few examples.
+
+    Where nothing but the index changed since the adapter in use was trained, that one is kept, unless `again`: it
+    learnt how to speak and to keep to passages, not what the documents say.
+    """
     start = time.perf_counter()
     if len(workspace.examples) < FEWEST_EXAMPLES:
         workspace.use("adapter", None)
         return None
-    folder, made = fine_tuned(workspace, workspace.brand, watch)
+    kept = None if again else _outdated(workspace)
+    folder, made = (kept, False) if kept else fine_tuned(workspace, workspace.brand, watch)
     workspace.use("adapter", folder)
     return TrainingSummary.model_validate(read_json(folder / "training.json") | {
-        "rows": read_json(folder / "adapter.json")["rows"], "reused": not made,
+        "rows": read_json(folder / RECORD)["rows"], "reused": not made, "outdated": kept is not None,
         "wall_seconds": time.perf_counter() - start})
+
+
+def documents_changed(workspace: Workspace) -> bool:
+    """Whether nothing but documents, or how they are indexed, changed since the adapter in use was trained."""
+    return _spoken_alike(workspace) is not None and (_outdated(workspace) is not None or bool(waiting(workspace)))
+
+
+def _outdated(workspace: Workspace) -> Path | None:
+    """The adapter in use, where only the index in use is another than the one that it was trained beside."""
+    adapter, state = _spoken_alike(workspace), workspace.current()
+    return adapter if adapter and state.index and read_json(adapter / RECORD)["index"] != state.index.name else None
+
+
+def _spoken_alike(workspace: Workspace) -> Path | None:
+    """The adapter in use, where it was trained beside an index, and all but that is as it was."""
+    adapter = workspace.current().adapter
+    record = read_json(adapter / RECORD) if adapter else {}
+    same = record.get("index") and record.get("voice") == _keys(workspace, workspace.brand)[1]
+    return adapter if same else None
+
+
+def _keys(workspace: Workspace, brand: Brand) -> tuple[str, str]:
+    """The key of an adapter that would be trained now, and that of the same beside any index."""
+    parts = replace(workspace.current(), adapter=_earlier(workspace, brand))
+    inputs = inputs_of(workspace, brand, parts)
+    return training_key(inputs), training_key(replace(inputs, index=""))
 
 
 def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, bool]:
@@ -57,7 +93,7 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
     passages = workspace.current().index
     base = prepare.prepared(brand.model.base, "f16")
     earlier = _earlier(workspace, brand)
-    key = training_key(inputs_of(workspace, brand, replace(workspace.current(), adapter=earlier)))
+    key, voice = _keys(workspace, brand)
     place = workspace.place("adapters", key)
 
     def fill(folder: Path) -> None:
@@ -69,8 +105,8 @@ def fine_tuned(workspace: Workspace, brand: Brand, watch: Watch) -> tuple[Path, 
         rows, pairs = _rows(workspace, brand, passages, work, watch("prepare rows"), learnt)
         fit(base, rows.rows, rows.held_out, brand.training, folder, work, watch("train"), pairs, earlier)
         write_served(folder, base, brand.training.method, brand.model.precision)
-        write_json(folder / "adapter.json", {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
-                                             "index": passages.name if passages else None,
+        write_json(folder / RECORD, {"base": brand.model.base, "base_sha256": base.sha256, "rows": rows.counts,
+                                             "voice": voice, "index": passages.name if passages else None,
                                              "trained": sorted(learnt | _hashes(rows.trained_examples)),
                                              "held_out": sorted(_hashes(rows.held_out_examples))})
 
@@ -97,7 +133,7 @@ def examples_of(adapter: Path | None, examples: Sequence[Example], seed: int) ->
     """
     if adapter is None:
         return hold_out(examples, seed)
-    record = read_json(adapter / "adapter.json")
+    record = read_json(adapter / RECORD)
     trained, held_out = (set(record.get(part, ())) for part in ("trained", "held_out"))
     return ([example for example in examples if example.sha256 in trained],
             [example for example in examples if example.sha256 in held_out - trained])
@@ -109,7 +145,7 @@ def _hashes(examples: Sequence[Example]) -> set[str]:
 
 def _trained(adapter: Path | None) -> set[str]:
     """The hashes of all examples that an adapter has learnt, and of those that it began with had."""
-    return set(read_json(adapter / "adapter.json").get("trained", ())) if adapter else set()
+    return set(read_json(adapter / RECORD).get("trained", ())) if adapter else set()
 
 
 def _rows(workspace: Workspace, brand: Brand, passages: Path | None, work: Path, tick: Tick,

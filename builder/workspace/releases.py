@@ -1,6 +1,5 @@
 """Releases: immutable, named builds of a workspace; which one is live, and which was."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -108,13 +107,11 @@ class Unit:
     fixed: tuple[str, ...] | None
 
 
-def freeze(workspace: Workspace, gates: Sequence[Gate] = (), fixed: Sequence[str] = (),
-           began: float | None = None) -> str:
+def freeze(workspace: Workspace, gates: Sequence[Gate] = (), fixed: Sequence[str] = ()) -> str:
     """Name the current parts as a release candidate, and return its name.
 
     The threshold above which it answers is in the index. Building again without a change returns the release that is
-    already there. `began`, in seconds since 1970, is when the build did: the file's time, by which what the user
-    changed since is told.
+    already there.
     """
     state = workspace.current()
     parts = {kind: folder.relative_to(workspace.built).as_posix()
@@ -127,17 +124,11 @@ def freeze(workspace: Workspace, gates: Sequence[Gate] = (), fixed: Sequence[str
     for name in names:
         known = read_release(workspace, name)
         if (known.parts, known.brand, known.sha256) == (parts, brand, sha256):
-            return _dated(workspace, name, began)
+            return name
     name = f"r{max((int(known[1:]) for known in names), default=0) + 1:03d}"
     release = Release(name=name, **parts, brand=brand, fixed=list(fixed), gates=list(gates), sha256=sha256)
     make_folder(workspace.built / "releases" / name,
                 lambda folder: write_json(folder / "release.json", release.model_dump(exclude_none=True)))
-    return _dated(workspace, name, began)
-
-
-def _dated(workspace: Workspace, name: str, began: float | None) -> str:
-    if began is not None:
-        os.utime(release_file(workspace, name), (began, began))
     return name
 
 
@@ -180,7 +171,7 @@ def unit(workspace: Workspace, name: str | None = None) -> Unit:
 
 def live_name(workspace: Workspace) -> str | None:
     """The release that answers, or None while none was promoted."""
-    history = _history(workspace)
+    history = live_names(workspace)
     return history[-1] if history else None
 
 
@@ -197,21 +188,22 @@ def promote(workspace: Workspace, name: str, force: bool = False) -> None:
         raise JudgedFailure(f"{name}: {what} “{gate.name}”: {why}; add --force to promote it anyway")
     if _hash(workspace, release.parts, release.brand, release.fixed or ()) != release.sha256:
         raise UserError(f"{name}: its files are missing or were changed after the build; run `twofold build` again")
-    history = _history(workspace)
+    history = live_names(workspace)
     if not history or history[-1] != name:
         write_json(workspace.built / "live.json", [*history, name])
 
 
 def rollback(workspace: Workspace) -> str:
     """Make the previous release live, and return its name."""
-    history = _history(workspace)
+    history = live_names(workspace)
     if len(history) < 2:
         raise UserError(f"{workspace.folder}: no earlier release was live; `twofold releases` lists all of them")
     write_json(workspace.built / "live.json", history[:-1])
     return history[-2]
 
 
-def _history(workspace: Workspace) -> list[str]:
+def live_names(workspace: Workspace) -> list[str]:
+    """The releases that were live and can be gone back to, in their order; the last one is live now."""
     path = workspace.built / "live.json"
     return list(read_json(path)) if path.exists() else []
 

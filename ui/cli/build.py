@@ -1,7 +1,9 @@
 """The commands that build: audit, plan, build, index, train."""
 
 import shlex
+import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,23 +93,34 @@ def _dollars(money: "Range") -> str:
     return f"{money.low:.2f} to {money.high:.2f} USD" if money.high >= 0.01 else "less than 0.01 USD"
 
 
+Retrain = Annotated[bool, typer.Option("--retrain", help="Train again, even if only documents changed.")]
+
+
 def build(folder: Folder, force: Annotated[bool, typer.Option(
-        "--force", help="Continue even if test questions lose their passage.")] = False, as_json: Json = False) -> None:
+        "--force", help="Continue even if test questions lose their passage.")] = False, retrain: Retrain = False,
+          as_json: Json = False) -> None:
     """Audit, index, train, check and evaluate. Makes a release candidate; resumes if stopped. Exit 1 if a check fails.
     """
-    if not run_build(Workspace(folder), as_json, force):
+    if not run_build(Workspace(folder), as_json, force, retrain):
         raise typer.Exit(1)
 
 
-def run_build(workspace: Workspace, as_json: bool, force: bool = False) -> bool:
-    """Run all stages, showing each as it goes, and at the end the verdict; whether all checks passed."""
+def run_build(workspace: Workspace, as_json: bool, force: bool = False, retrain: bool = False) -> bool:
+    """Run all stages, showing each as it goes, and at the end the verdict; whether all checks passed.
+
+    Where a person sits at the terminal and only documents changed since the training, asks whether to train again.
+    """
     from builder.pipeline import stages
+    from builder.pipeline.train_stage import documents_changed
     from builder.workspace.progress import recorded
     from ui.cli.terminal import say, watching
 
+    if not retrain and not as_json and sys.stdin.isatty() and documents_changed(workspace):
+        retrain = typer.confirm("Only documents changed since the training. It taught how to speak, not what the "
+                                "documents say, so it can stay. Train again?", err=True)
     results = stages.Results()
     with stages.building(workspace), watching() as shown, recorded(shown, workspace) as watch:
-        for stage, results in stages.build(workspace, watch, force):
+        for stage, results in stages.build(workspace, watch, force, retrain):
             shown.end()
             if not as_json:
                 _show_stage(stage, results)
@@ -193,8 +206,24 @@ def index(folder: Folder,
         raise UserError(f"{folder}: is already being watched; stop that process first") from None
 
 
-def train(folder: Folder, as_json: Json = False) -> None:
+def train(folder: Folder, retrain: Retrain = False, as_json: Json = False) -> None:
     """Fine-tune the adapter on the examples."""
     from builder.pipeline.train_stage import train as fine_tune
 
-    run_stage(fine_tune, Workspace(folder), as_json, training_lines)
+    run_stage(partial(fine_tune, again=retrain), Workspace(folder), as_json, training_lines)
+
+
+def clean(folder: Folder, as_json: Json = False) -> None:
+    """Remove what nothing needs: old releases that never were live, unused parts, remembered replies."""
+    from builder.pipeline.stages import building
+    from builder.workspace.clean import clean as cleaning
+    from ui.cli.terminal import say
+
+    workspace = Workspace(folder)
+    with building(workspace):
+        gone = cleaning(workspace)
+    if as_json:
+        print_json(gone)
+        return
+    names = f" and the releases {', '.join(gone.releases)}" if gone.releases else ""
+    say(f"removed {gone.parts} unused parts{names}: {gone.bytes / 1e6:.0f} MB" if gone.bytes else "nothing to remove")

@@ -101,7 +101,9 @@ def training_lines(summary: "TrainingSummary | None") -> list[str]:
     """What the adapter was trained on."""
     if summary is None:
         return ["too few examples to fine-tune: only plain model and documents only can answer"]
-    return ["adapter trained on " + ", ".join(f"{count} {kind}" for kind, count in summary.rows.items()) + " rows"]
+    lines = ["adapter trained on " + ", ".join(f"{count} {kind}" for kind, count in summary.rows.items()) + " rows"]
+    return [*lines, "the documents changed since then; it learnt how to speak, not what they say, so it is kept "
+            "(--retrain trains it again)"] if summary.outdated else lines
 
 
 def check_lines(checks: "Checks | None") -> list[str]:

@@ -66,7 +66,7 @@ def new(folder: Folder, template: Annotated[str, typer.Option(help="Start from s
 
 
 for command in (build.audit, build.plan, build.build, build.index,
-                build.train, evaluate.check, evaluate.evaluate,
+                build.train, build.clean, evaluate.check, evaluate.evaluate,
                 evaluate.ablate, questions.questions, questions.feedback):
     app.command()(command)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from builder.workspace.folder import BUILDING
 from knowledge.files import holder
 
 LOG = "work.log"
+ENDING = 20
+"""Tenths of a second that a command which has said its last may take to end."""
 SAYS = "twofold: "
 """How a command begins the line that says what went wrong."""
 
@@ -18,12 +21,24 @@ SAYS = "twofold: "
 def start(folder: Path, *arguments: str, log: str = LOG) -> None:
     """Run `twofold ARGUMENTS` apart from this process; how far it is stands where every build writes it.
 
-    What it says goes to a log in the workspace's built folder. Options come first, then the workspace's `folder`.
+    What it says goes to a log in the workspace's built folder, which it holds for as long as it runs: while it does,
+    nothing more is started, so a second click leaves it alone. Options come first, then the workspace's `folder`.
     """
+    import fcntl
+
     built = folder / ".twofold"
     built.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "ui.cli", *arguments, "--", str(folder.resolve())]
-    with (built / log).open("wb") as said:
+    with (built / log).open("ab") as said:
+        for tries in range(ENDING, -1, -1):
+            try:
+                fcntl.flock(said, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its process has it too, and lets go at its end
+                break
+            except BlockingIOError:
+                if not tries:
+                    return
+                time.sleep(0.1)
+        said.truncate(0)
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
                          start_new_session=True)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from builder.evaluation.compare_releases import began, compare_with_release, contents, evaluations
+from builder.evaluation.compare_releases import built_at, compare_with_release, contents, evaluations
 from builder.evaluation.evaluate import PRIMARY
 from builder.evaluation.report import read_report
 from builder.workspace.folder import Workspace
@@ -53,7 +53,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
             for gates, title, icon in ((release.missed, "failed", "warning"), (release.undecided, "undecided", "help")):
                 if gates:
                     st.badge(f"{len(gates)} {title}", icon=f":material/{icon}:", color="orange")
-        st.caption(f"Built {began(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
+        st.caption(f"Built {built_at(here, name):%Y-%m-%d %H:%M}" + (f" · {_figures(here, name)}" if judged else ""))
         checks = len(release.gates)
         with st.expander(f"{checks} check{'' if checks == 1 else 's'}", icon=":material/rule:", type="compact"):
             for gate in release.gates:

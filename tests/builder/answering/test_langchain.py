@@ -1,3 +1,7 @@
+import threading
+import time
+from copy import copy
+
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
@@ -5,6 +9,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from builder.answering.langchain import AssistantChatModel
 from builder.answering.opening import open_assistant
+from builder.model.engine import Reading
 from knowledge.errors import UserError
 
 
@@ -54,3 +59,24 @@ def test_earlier_turns_are_history_and_a_system_message_is_not(opened):
     assert model.invoke([SystemMessage("Be a pirate."), *turns]).content == model.invoke(turns).content
     with pytest.raises(UserError, match="human message"):
         model.invoke([*turns, AIMessage("I am a lamp.")])
+
+
+def test_a_stream_that_is_left_stops_the_reply(opened):
+    class Slow:
+        slots, made, ended = 1, 0, threading.Event()
+
+        def generate(self, messages, tuned, decoding, emit=None):
+            reading = Reading(emit)
+            while self.made < 10_000 and not reading.feed(f"word{self.made} "):
+                self.made += 1
+                time.sleep(0.001)
+            self.ended.set()
+            return reading.whole(1)
+
+    assistant = copy(opened)
+    assistant.engine = Slow()
+    model = AssistantChatModel(assistant=assistant, system="prompt-only")
+    pieces = model.stream("Good morning!")
+    next(pieces)
+    pieces.close()
+    assert Slow.ended.wait(20) and assistant.engine.made < 10_000

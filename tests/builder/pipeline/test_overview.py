@@ -9,6 +9,7 @@ import pytest
 
 from builder.pipeline.overview import overview, workspaces
 from builder.workspace import releases
+from builder.workspace.contents import contents, keep
 from builder.workspace.folder import Workspace, new
 from knowledge.errors import UserError
 
@@ -34,19 +35,28 @@ def test_what_to_do_next_goes_from_filling_to_asking(written):
     assert (overview(written).next, overview(written).live) == ("ask", "r001")
 
 
-def test_what_changed_since_the_build_began_is_named(written):
+def test_what_changed_since_the_build_began_is_told_by_content_and_not_by_time(written):
     workspace = Workspace(written)
     indexed(workspace)
-    began = time.time() - 50
-    for one in (written, *written.rglob("*")):
-        os.utime(one, (began - 50, began - 50))
-    releases.freeze(workspace, began=began)
+    keep(workspace, before_all := contents(workspace))
+    releases.freeze(workspace)
     releases.promote(workspace, "r001")
-    assert overview(written).next == "ask"
-    os.utime(written / "examples.jsonl", (began + 5, began + 5))  # while the build was at work
-    os.utime(written / "documents" / "house.md", (began + 9, began + 9))
-    assert overview(written).next == "build"
+    for file in written.rglob("*.*"):
+        os.utime(file, (time.time() + 50, time.time() + 50))
+    assert overview(written).next == "ask"  # copied, or written again as it was
+    house = written / "documents" / "house.md"
+    before, text = house.stat(), house.read_text()
+    house.write_text(text.replace("33 days", "44 days"))
+    os.utime(house, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))  # of before the build, by its time
+    (written / "examples.jsonl").write_text("\n" + (written / "examples.jsonl").read_text())
     assert overview(written).why == "documents, examples changed since the last build."
+    house.unlink()
+    (written / "documents" / ".house.md.swp").write_text("an editor's own")
+    (written / "feedback.sqlite").write_text("a vote")
+    assert overview(written).why == "documents, examples changed since the last build."
+    house.write_text(text)
+    (written / "examples.jsonl").write_text((written / "examples.jsonl").read_text()[1:])
+    assert overview(written).next == "ask" and contents(workspace).key == before_all.key
 
 
 def test_an_empty_one_is_to_be_filled_and_without_questions_they_are_asked_for(tmp_path, written):

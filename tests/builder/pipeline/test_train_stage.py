@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from builder.pipeline.train_stage import examples_of, fine_tuned
+from builder.pipeline.index_stage import build_index
+from builder.pipeline.train_stage import documents_changed, examples_of, fine_tuned, train
 from builder.workspace.examples import Example, hold_out
 from builder.workspace.folder import Workspace
 from builder.workspace.releases import freeze
@@ -70,3 +71,29 @@ def test_what_is_learnt_is_recorded_blank_lines_change_nothing_and_training_furt
     again = read_json(fine_tuned(workspace, further, lambda name: lambda *_: None)[0] / "adapter.json")
     assert set(record["trained"]) <= set(again["trained"])
     assert again["held_out"] and not set(again["held_out"]) & set(record["trained"])
+
+
+def test_a_changed_document_keeps_the_adapter_until_it_is_trained_again_and_an_example_trains(copied):
+    def quiet(name):
+        return lambda *_: None
+
+    def now():
+        return Workspace(copied.folder)
+
+    before = now().current()
+    assert not documents_changed(now()) and train(now(), quiet).outdated is False
+    house = copied.folder / "documents" / "house.md"
+    house.write_text(house.read_text().replace("33 days", "44 days"))
+    assert documents_changed(now())
+    build_index(now(), quiet, force=True)
+    assert documents_changed(now()) and now().current().index != before.index
+    kept = train(now(), quiet)
+    assert kept.outdated and kept.reused and now().current().adapter == before.adapter
+    assert before.index.is_dir()  # by which what it memorised is told apart from what it was shown
+    again = train(now(), quiet, again=True)
+    assert not again.outdated and not again.reused and now().current().adapter != before.adapter
+    assert not documents_changed(now())
+    with (copied.folder / "examples.jsonl").open("a") as file:
+        file.write(json.dumps({"messages": [{"role": "user", "content": "Are you open now?"},
+                                            {"role": "assistant", "content": "Hello! Do come. Shine on!"}]}) + "\n")
+    assert not documents_changed(now()) and not train(now(), quiet).reused

@@ -1,5 +1,6 @@
 """What the app starts: a process of its own that does what the command does, and whose fault is told on the page."""
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,21 @@ def test_a_command_that_can_not_be_done_leaves_its_one_line(written):
     assert "questions.jsonl: has no test questions" in fault_of(written)
     start(written, "releases")
     assert fault_of(written) == ""  # of the one before nothing is left
+
+
+def test_a_second_click_leaves_what_runs_and_its_log_alone(written):
+    log = written / ".twofold" / "work.log"
+    log.parent.mkdir()
+    with log.open("ab") as said:  # as the process that runs has it
+        fcntl.flock(said, fcntl.LOCK_EX)
+        said.write(b"half a line of a command that runs\n")
+        said.flush()
+        start(written, "evaluate")
+        assert log.read_text() == "half a line of a command that runs\n"
+    (written / "questions.jsonl").unlink()
+    start(written, "evaluate")
+    until(lambda: fault_of(written))
+    assert "half a line" not in log.read_text()
 
 
 def test_a_folder_that_looks_like_an_option_is_a_folder(written):
