@@ -31,6 +31,8 @@ def main() -> None:
             return
         if here and page.title not in ("Home", "Chat"):
             st.caption(plain(name))
+        if folder is None and page.title != "Home":
+            st.switch_page("views/home.py")  # there is no assistant that the others could be about
         page.run()
     except UserError as error:
         if inside:

@@ -76,7 +76,7 @@ def _outdated(workspace: Workspace) -> Path | None:
 def _spoken_alike(workspace: Workspace) -> Path | None:
     """The adapter in use, where it was trained beside an index, and all but that is as it was."""
     adapter = workspace.current().adapter
-    record = read_json(adapter / RECORD) if adapter else {}
+    record = read_json(adapter / RECORD) if adapter and (adapter / RECORD).is_file() else {}
     same = record.get("index") and record.get("voice") == _keys(workspace, workspace.brand)[1]
     return adapter if same else None
 

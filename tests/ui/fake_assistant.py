@@ -1,6 +1,6 @@
 """An assistant for tests of pages: it answers at once, and the pages see the same class as in earnest."""
 
-from builder.answering.assistant import Assistant, Reply
+from builder.answering.assistant import Assistant, Reply, checked
 from builder.answering.citations import Citation
 from knowledge.errors import UserError
 from knowledge.search.index import Found
@@ -17,6 +17,7 @@ class FakeAssistant(Assistant):
         super().__init__(brand, None, retriever or None, adapted)
 
     def answer(self, question, system, emit=None, history=(), earlier=()):
+        question = checked(question)
         if question == "too long":
             raise UserError("the prompt leaves no room; `lower` retrieval.found\nin brand.yaml")
         abstained = system.retrieves and question == "unknown"

@@ -98,10 +98,20 @@ Retrain = Annotated[bool, typer.Option("--retrain", help="Train again, even if o
 
 def build(folder: Folder, force: Annotated[bool, typer.Option(
         "--force", help="Continue even if test questions lose their passage.")] = False, retrain: Retrain = False,
+          promote: Annotated[bool, typer.Option("--promote", help="Make the release live if all checks pass.")] = False,
           as_json: Json = False) -> None:
     """Audit, index, train, check and evaluate. Makes a release candidate; resumes if stopped. Exit 1 if a check fails.
     """
-    if not run_build(Workspace(folder), as_json, force, retrain):
+    from builder.workspace import releases
+    from ui.cli.terminal import say
+
+    workspace = Workspace(folder)
+    passed = run_build(workspace, as_json, force, retrain)
+    if promote:
+        newest = releases.release_names(workspace)[-1]
+        releases.promote(workspace, newest)
+        say(f"{newest} is live")
+    if not passed:
         raise typer.Exit(1)
 
 

@@ -55,7 +55,7 @@ def _filters(report: Report, every: Sequence[Single]) -> Wanted:
                                     placeholder="any")
         groups = third.multiselect("Topics", list(dict.fromkeys(single.row.group for single in every)), key="groups",
                                    bind="query-params", placeholder="all")
-        words = first.text_input("Words in question or reply", key="words", bind="query-params", max_chars=200)
+        words = first.text_input("Words in question or reply", key="words", bind="query-params")
         score = second.selectbox("Score", ["", *report.scores], key="by", bind="query-params",
                                  format_func=lambda key: report.scores[key].title if key else "any")
         with third:

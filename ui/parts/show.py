@@ -9,12 +9,15 @@ from builder.answering.assistant import Assistant, Reply
 from builder.answering.systems import SYSTEMS, System
 from knowledge.errors import UserError
 from knowledge.search.index import Found
+from ui.parts.session import home
 
 ABILITIES = {(False, False): "Plain model: only the brand's instructions.",
              (False, True): "Documents only: uses passages, not fine-tuned.",
              (True, False): "Voice only: fine-tuned, uses no passages.",
              (True, True): "Full assistant: fine-tuned, and uses passages."}
 """What each pair of switches (tuned, retrieves) amounts to."""
+PLACE = re.compile(r"(?<![\w/:.<])/(?:[^\s/:;,()“”\"'`]+/)+(?=[^\s/:;,()“”\"'`])")
+"""The folders of an absolute path."""
 SPECIAL = re.compile(r"[!-/:-@\[-`{-~]")
 BREAK = "\u200b"
 """A zero-width space."""
@@ -32,6 +35,11 @@ def plain(text: str) -> str:
     return SPECIAL.sub(r"\\\g<0>", text)
 
 
+def local(message: str) -> str:
+    """A message without where this server keeps its files: paths begin at the assistant's folder or are one name."""
+    return PLACE.sub("", message.replace(f"{home()}/", "").replace(str(home()), home().name))
+
+
 def missing(system: System, assistant: Assistant) -> list[str]:
     """What this system lacks to answer here; nothing when it can."""
     lacks = []
@@ -44,7 +52,7 @@ def missing(system: System, assistant: Assistant) -> list[str]:
 
 def fault(error: UserError | str) -> None:
     """An error of the user's, as its one line."""
-    st.error(plain(str(error)), icon=":material/error:")
+    st.error(plain(local(str(error))), icon=":material/error:")
 
 
 def notes(reply: Reply) -> None:

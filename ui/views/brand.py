@@ -61,6 +61,10 @@ def _opened(here: Workspace) -> Brand:
     """The brand as this reader's changes began with it; as it is now where nothing was changed."""
     held = st.session_state
     now, seen = open_brand(here)
+    if "brand_before" in held:  # what was just typed comes with this very run, and counts before anybody else's change
+        shown = _fields(held.brand_before)
+        if f"brand {next(iter(shown))}" in held:
+            held.brand_form = {name: typed for name in shown if (typed := held[f"brand {name}"]) != shown[name]}
     if "brand_before" not in held or (not held.get("brand_form") and held.brand_seen != seen):
         told = held.get("brand_told")
         _forget()  # the fields, too: they show what was before
@@ -74,11 +78,10 @@ def _form(before: Brand) -> dict[str, Any]:
     shown, kept = _fields(before), st.session_state.brand_form
     for name, value in shown.items():
         st.session_state.setdefault(f"brand {name}", kept.get(name, value))
-    st.text_input("Name", key="brand name", max_chars=200)
-    st.text_area("Persona", key="brand persona", max_chars=4000, height="content",
+    st.text_input("Name", key="brand name")
+    st.text_area("Persona", key="brand persona", height="content",
                  help="Who the assistant is and how it sounds. The model sees this.")
-    st.text_area("Reply when the documents don't have the answer", key="brand abstain", max_chars=4000,
-                 height="content")
+    st.text_area("Reply when the documents don't have the answer", key="brand abstain", height="content")
     for row in (("do", "dont"), ("required", "banned")):
         for column, name in zip(st.columns(2), row, strict=True):
             column.text_area(LISTS[name][0], key=f"brand {name}", help=LISTS[name][1], height=150)
@@ -149,7 +152,7 @@ def _preview(here: Workspace, mine: Brand) -> None:
     with st.container(border=True):
         st.text(mine.abstain, width="stretch")
     reply = st.text_area("Check a reply against these rules", examples[0].reply if examples else mine.abstain,
-                         key="brand tried", max_chars=4000, height="content")
+                         key="brand tried", height="content")
     learned, scores = _scored(examples, seen_examples(here), mine.voice.model_dump_json())
     _judged(rules(reply, mine.voice, learned, False))
     broken = [(example, score) for example, score in zip(examples, scores, strict=False) if score.value == 0]

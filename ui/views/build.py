@@ -8,6 +8,7 @@ import altair as alt
 import streamlit as st
 
 from builder.pipeline.plan import last_plan
+from builder.pipeline.train_stage import documents_changed
 from builder.training.mix import FEWEST_EXAMPLES
 from builder.workspace.folder import FINDINGS, PLANNING, Workspace
 from builder.workspace.progress import Curve, Progress, held_out_points, in_words, read_progress, smoothed
@@ -67,8 +68,12 @@ def _begin(here: Workspace) -> None:
             start(here.folder, "plan", log=PLAN_LOG)
             _until(lambda: holder(here.built / PLANNING) is not None or fault_of(here.folder, PLAN_LOG) != "")
         if st.button("Build", type="primary", icon=":material/play_arrow:"):
-            start(here.folder, "build")
+            start(here.folder, "build", *["--retrain"] * bool(st.session_state.get("again")))
             _until(lambda: (now := read_progress(here)) is not None and now.runs or fault_of(here.folder) != "")
+    if documents_changed(here):
+        st.checkbox("Train again on the changed documents", key="again", help=(
+            "Only documents changed since the last training. It taught the assistant how to speak, not what the "
+            "documents say, so it can stay as it is."))
     st.caption("A build checks the data, reads the documents, trains and tests. Finished parts are reused, and a "
                "stopped build resumes. It keeps running when you close this page.")
     st.fragment(_plan, run_every=REFRESH if rehearses else None)(here, rehearses)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from builder.answering.assistant import LONGEST_QUESTION, Reply
+from builder.answering.assistant import Reply
 from builder.answering.systems import System
 from builder.curation.feedback import Item, Kind
 from builder.workspace.folder import Workspace
@@ -31,27 +31,48 @@ class Turn:
 
 
 def page() -> None:
-    """Draw the page; a question that waits is answered at the end of the history."""
+    """Draw the page; questions that wait are answered one after another, at the end of the history."""
     here = workspace()
     st.title(plain(here.brand.name))
     st.caption(":material/smart_toy: You are talking to an AI. It can be wrong, so check its sources. "
                "It does not remember earlier messages.")
     now = opened(_release(here))
     turns: list[Turn] = st.session_state.setdefault("turns", [])
+    waiting: list[str] = st.session_state.setdefault("asked", [])
     system = _picker(now.assistant.systems)
     if now.assistant.retriever is None:
         st.page_link("views/documents.py", label="No documents to answer from yet. Add some.",
                      icon=":material/upload:")
-    if not turns and not st.session_state.get("asked"):
+    if not turns and not waiting:
+        with st.container():  # at the page's end it would lie over it, and the page open at its end
+            _input()
+        _blank()
         _starters(starters(here))
+        return
     for turn in turns:
         _asked(turn.question)
         with st.chat_message("assistant", avatar=":material/smart_toy:"):
             _answered(here, now, turn)
-    st.chat_input("Ask a question", key="typed", max_chars=LONGEST_QUESTION, on_submit=_take_typed)
-    if question := st.session_state.get("asked"):
-        turns.append(_answer(here, now, question, system, [turn.question for turn in turns]))
-        st.session_state.asked = None
+    _blank()
+    _input()
+    places = [st.empty() for _ in waiting]
+    for place, question in zip(places, waiting, strict=True):
+        with place.container():
+            _asked(question)
+    for place, question in zip(places, list(waiting), strict=True):
+        with place.container():
+            turns.append(_answer(here, now, question, system, [turn.question for turn in turns]))
+        waiting.remove(question)  # only now: whatever is clicked meanwhile ends this run, and the next one goes on
+
+
+def _input() -> None:
+    st.chat_input("Ask a question", key="typed", on_submit=_take_typed)
+
+
+def _blank() -> None:
+    """That nothing was asked, if what was sent last was blank."""
+    if st.session_state.pop("blank", False):
+        fault("the question is empty; write what you want to know")
 
 
 def _release(here: Workspace) -> str | None:
@@ -126,7 +147,7 @@ def _votes(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
         st.feedback("thumbs", key=f"vote {turn.key}", on_change=_voted, args=(here, now, turn, reply))
         with st.popover("Write a better reply", icon=":material/edit:", type="tertiary"), st.form(
                 f"better {turn.key}", border=False):
-            st.text_area("Better reply", reply.text, key=f"reply {turn.key}", max_chars=LONGEST_QUESTION, height=160)
+            st.text_area("Better reply", reply.text, key=f"reply {turn.key}", height=160)
             st.form_submit_button("Save", type="primary", on_click=_voted, args=(here, now, turn, reply))
     ask(here, turn.key, now.own)
     if kept(turn.key):
@@ -145,15 +166,18 @@ def _voted(here: Workspace, now: Opened, turn: Turn, reply: Reply) -> None:
 
 
 def _take_typed() -> None:
-    _ask(st.session_state.typed)
+    if (typed := st.session_state.typed) and typed.strip():
+        _ask(typed)
+    else:
+        st.session_state.blank = True
 
 
 def _ask(question: str) -> None:
-    st.session_state.asked = question
+    st.session_state.setdefault("asked", []).append(question)
 
 
 def _clear() -> None:
-    st.session_state.turns, st.session_state.asked = [], None
+    st.session_state.turns, st.session_state.asked = [], []
 
 
 page()

@@ -6,7 +6,7 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from builder.answering.assistant import LONGEST_QUESTION, Reply
+from builder.answering.assistant import Reply, checked
 from builder.answering.systems import SYSTEMS, System
 from builder.curation.feedback import Item, items
 from builder.curation.votes import shuffled, tally
@@ -28,7 +28,8 @@ def page() -> None:
                "fine-tuning and with or without passages. The replies show what each half does.")
     question, blind = _question(starters(here))
     now = opened()
-    if question:
+    if question is not None:
+        question = checked(question)
         st.session_state.update(compared={}, comparison=uuid4().hex, hidden=blind)
     kept: dict[str, Reply] = st.session_state.setdefault("compared", {})
     hidden = bool(st.session_state.get("hidden")) and bool(question or kept)
@@ -36,6 +37,8 @@ def page() -> None:
     status = st.empty()
     places = _cards(now, order, hidden)
     if question:
+        for place in places.values():
+            place.caption("Thinking…")  # in the place of the former reply, which else stays in sight until the new one
         with st.spinner("Asking all four…", show_time=True):
             now.answer_all(question, {} if hidden else places, kept)
     if kept:
@@ -52,14 +55,14 @@ def page() -> None:
 
 
 def _question(suggestions: Sequence[str]) -> tuple[str | None, bool]:
-    """The question to ask now, or None, and whether blind; the suggestion is asked where nothing was written."""
+    """The question to ask now, or None, and whether blind."""
     suggestion = next(iter(suggestions), "")
     with st.form("question", border=False):
-        written = st.text_input("Question", key="written", max_chars=LONGEST_QUESTION,
-                                placeholder=suggestion or "What do you want to know?")
+        written = st.text_input("Question", key="written", placeholder=(
+            f"For example: {suggestion}" if suggestion else "What do you want to know?"))
         blind = st.checkbox("Hide the system names until I have chosen the best reply", key="blind")
         pressed = st.form_submit_button("Ask all", type="primary", icon=":material/play_arrow:")
-    return (written.strip() or suggestion) if pressed else None, blind
+    return written if pressed else None, blind
 
 
 def _cards(now: Opened, order: Sequence[System], hidden: bool) -> dict[str, DeltaGenerator]:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from builder.answering.assistant import checked
 from builder.pipeline.index_stage import add_documents, unread, unserved_lines, waiting
 from builder.workspace.folder import WATCHING, Workspace
 from builder.workspace.progress import read_progress
+from builder.workspace.releases import live_name, read_release, release_names
 from knowledge.files import holder
 from knowledge.reading.documents import FORMATS, LARGEST, Failure, document_files, printable, remove_file
 from knowledge.search.retriever import Retriever
@@ -29,6 +31,7 @@ def page() -> None:
     _working(here)
     failed = unread(here)
     _waiting(here, failed)
+    _live(here)
     _watching(here)
     retriever = searching()
     if retriever is None:
@@ -108,6 +111,27 @@ def _waiting(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
         st.caption("You can't index while a build or another indexing is running.")
 
 
+def _live(here: Workspace) -> None:
+    """That a live release answers from earlier documents, and what makes it answer from these."""
+    live, known = live_name(here), release_names(here)
+    if live is None:
+        return
+    index = here.current().index
+    held = next((name for name in reversed(known) if index and read_release(here, name).index == f"index/{index.name}"),
+                None)
+    if held == live and not waiting(here):
+        return
+    st.warning(f"{live} is live. It answers from the documents that it was built with, not from later changes.",
+               icon=":material/publish:")
+    if held and held != live and not waiting(here):
+        st.page_link("views/releases.py", label=f"{held} has the changes. Promote it.", icon=":material/publish:")
+    elif st.button("Build, and make it live if all checks pass", icon=":material/construction:",
+                   disabled=st.session_state.get("reading", False)):
+        start(here.folder, "build", "--promote")
+        st.session_state.reading = True
+        st.rerun()
+
+
 def _stands(names: Sequence[str], failed: int) -> str:
     """How the index stands to the documents: those that wait, else how many of them could not be read."""
     if names:
@@ -174,9 +198,9 @@ def _unread(here: Workspace, failed: Sequence[tuple[Failure, str]]) -> None:
 
 def _searched(retriever: Retriever) -> None:
     """What the assistant would be shown for a question, and how sure it would be."""
-    question = st.text_input("Search like the assistant", key="searched", max_chars=1000)
+    question = st.text_input("Search like the assistant", key="searched")
     if question.strip():
-        finding = retriever.find(question)
+        finding = retriever.find(checked(question))
         action = "would answer" if finding.answerable else "would not answer"
         st.caption(f"Confidence: {finding.confidence}. The assistant {action}.")
         sources(finding.found)

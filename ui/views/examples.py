@@ -132,8 +132,8 @@ def _table(found: Sequence[Concern]) -> None:
                        if name not in ("before", "findings") or any(cell[name] for cell in cells)
                    ], column_config={
                        "row": st.column_config.NumberColumn("Row", width=50),
-                       "question": st.column_config.TextColumn("Question", width="medium", max_chars=20_000),
-                       "reply": st.column_config.TextColumn("Reply", max_chars=20_000),
+                       "question": st.column_config.TextColumn("Question", width="medium"),
+                       "reply": st.column_config.TextColumn("Reply"),
                        "before": st.column_config.TextColumn("Earlier messages", width=140),
                        "findings": st.column_config.TextColumn("Findings", width=140)})
     held.rows_edits = dict(held[_table_key()])  # the table's own are gone once another page is drawn

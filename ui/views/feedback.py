@@ -1,6 +1,7 @@
 """The feedback page: what people said, to be made an example, a preference or a question; and what documents lack."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import streamlit as st
@@ -23,9 +24,9 @@ from knowledge.search.answerable import Confidence
 from ui.parts.private_first import Store, ask, hold, waits
 from ui.parts.session import searching, workspace
 from ui.parts.show import counted, fault, plain
+from ui.parts.typed import typed
 
 AT_ONCE = 5
-LONGEST = 4000  # characters of a reply that can be written here
 SAID: dict[str, tuple[str, str, Literal["green", "red", "blue"]]] = {
     "up": ("good", ":material/thumb_up:", "green"), "down": ("bad", ":material/thumb_down:", "red"),
     "choice": ("blind choice", ":material/how_to_vote:", "blue")}
@@ -57,24 +58,20 @@ def _card(here: Workspace, item: Item) -> None:
             st.badge(said, icon=icon, color=colour)
             st.caption(plain(" · ".join(filter(None, (item.system, item.release, item.at[:16].replace("T", " "))))))
         worse = _worse(item)
-        with st.form(f"item {item.key}", border=False):
-            question = st.text_input("Question", item.question, key=f"question {item.key}", max_chars=LONGEST)
-            better = st.text_area("Correct reply", item.proposed, key=f"reply {item.key}", height=120,
-                                  max_chars=LONGEST, placeholder="Write what the assistant should have said")
-            facts = st.text_input("For a test: facts a correct answer must contain (separate spellings with |)",
-                                  key=f"facts {item.key}", max_chars=500)
-            with st.container(horizontal=True):
-                example = st.form_submit_button("Use as example", type="primary", icon=":material/school:",
-                                                help="Training shows the model this reply to this question.",
-                                                key=f"example {item.key}")
-                preference = st.form_submit_button("Use as preference", icon=":material/compare_arrows:",
-                                                   disabled=not worse,
-                                                   help="Training teaches that this reply is the better one.",
-                                                   key=f"preference {item.key}")
-                judging = st.form_submit_button("Use as test", icon=":material/gavel:",
-                                                help="Test questions are never used for training.",
-                                                key=f"judging {item.key}")
-                refused = st.form_submit_button("Discard", icon=":material/close:", key=f"refuse {item.key}")
+        question = typed(f"question {item.key}", item.question, partial(st.text_input, "Question"))
+        better = typed(f"reply {item.key}", item.proposed, partial(
+            st.text_area, "Correct reply", height=120, placeholder="Write what the assistant should have said"))
+        facts = typed(f"facts {item.key}", "", partial(
+            st.text_input, "For a test: facts a correct answer must contain (separate spellings with |)"))
+        with st.container(horizontal=True):
+            example = st.button("Use as example", type="primary", icon=":material/school:", key=f"example {item.key}",
+                                help="Training shows the model this reply to this question.")
+            preference = st.button("Use as preference", icon=":material/compare_arrows:", disabled=not worse,
+                                   help="Training teaches that this reply is the better one.",
+                                   key=f"preference {item.key}")
+            judging = st.button("Use as test", icon=":material/gavel:", key=f"judging {item.key}",
+                                help="Test questions are never used for training.")
+            refused = st.button("Discard", icon=":material/close:", key=f"refuse {item.key}")
     if example:
         _accept(here, item, "Saved as an example.", as_example, question, better)
     elif preference:

@@ -13,7 +13,7 @@ from builder.workspace.progress import in_words, read_progress
 from knowledge.errors import UserError
 from ui.parts.jobs import start
 from ui.parts.session import choose, home
-from ui.parts.show import counted, fault, plain
+from ui.parts.show import counted, fault, local, plain
 
 REFRESH = 2.0  # seconds between two looks at a build that runs
 AFTER: Mapping[Next, tuple[str, str]] = {
@@ -21,6 +21,7 @@ AFTER: Mapping[Next, tuple[str, str]] = {
     "fill": ("Add documents", "views/documents.py"),
     "build": ("Build", "views/build.py"), "questions": ("Write test questions", "views/questions.py"),
     "promote": ("See the releases", "views/releases.py"), "ask": ("Chat", "views/chat.py")}
+LONGEST_NAME = 100
 TEMPLATES = {"blank": "Empty: add your own documents and examples", "support": "The support bot of an umbrella shop"}
 
 
@@ -63,7 +64,7 @@ def _card(one: Overview) -> None:
         if one.next == "mend":
             fault(one.why)
         else:
-            st.text(one.why, width="stretch")
+            st.text(local(one.why), width="stretch")
         if one.builds and (progress := one.progress):
             left = f", about {in_words(progress.left)} left" if progress.left else ""
             st.progress(progress.share, f"{plain(progress.stage)}{left}")
@@ -91,11 +92,11 @@ def _go(one: Overview, target: str) -> None:
 def _new() -> None:
     """The form; a workspace is made whole or not at all, and its build starts at once if wished."""
     with st.form("new", border=False):
-        name = st.text_input("Name", max_chars=100, placeholder="Lamp House")
+        name = st.text_input("Name", placeholder="Lamp House")
         template = st.radio("Start from", templates(), format_func=lambda one: TEMPLATES.get(one, one))
-        persona = st.text_area("Who is the assistant, and how does it speak?", max_chars=1000, height=80, placeholder=(
+        persona = st.text_area("Who is the assistant, and how does it speak?", height=80, placeholder=(
             "You answer for a small shop that makes and mends lamps. Friendly and brief."))
-        abstain = st.text_area("Reply when the documents don't have the answer", max_chars=1000, height=80,
+        abstain = st.text_area("Reply when the documents don't have the answer", height=80,
                                placeholder="That is not in our notes. Please ring us.")
         building = st.checkbox("Build now", help="You can chat as soon as the documents are indexed.")
         sent = st.form_submit_button("Create", type="primary", icon=":material/add:")
@@ -105,6 +106,8 @@ def _new() -> None:
     try:
         if folder == home():
             raise UserError("the name has no letter or digit; type a name")
+        if len(name) > LONGEST_NAME:
+            raise UserError(f"the name has {len(name):,} characters, and {LONGEST_NAME} are allowed; shorten it")
         new(folder, template)
         written = {"name": name, "persona": persona, "abstain": abstain}
         change_brand(Workspace(folder), {key: text.strip() for key, text in written.items() if text.strip()})

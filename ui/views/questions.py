@@ -16,7 +16,6 @@ from ui.parts.show import counted, fault, plain
 
 AT_ONCE = 5
 DRAFTED = 40
-LONGEST = 500  # characters of a question, or of what a right reply must hold
 MUST_HOLD = "Facts a correct answer must contain (separate alternative spellings with |)"
 
 
@@ -39,8 +38,8 @@ def _writing(here: Workspace) -> None:
     """A question of one's own."""
     st.header("Write a question", anchor=False)
     with st.form("written"):
-        st.text_input("Your question", key="written_question", max_chars=LONGEST)
-        st.text_input(MUST_HOLD, key="written_facts", max_chars=LONGEST, placeholder="five days | 5 days")
+        st.text_input("Your question", key="written_question")
+        st.text_input(MUST_HOLD, key="written_facts", placeholder="five days | 5 days")
         st.checkbox("The documents don't answer this: the assistant should say that it doesn't know",
                     key="written_unanswerable")
         st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_write, args=(here,))
@@ -108,8 +107,8 @@ def _drafts(here: Workspace) -> list[Draft]:
 def _card(here: Workspace, one: Draft) -> None:
     """One draft with its fields and what can be done with it."""
     with st.container(border=True), st.form(f"draft {one.key}", border=False):
-        question = st.text_input("Question", one.question, key=f"question {one.key}", max_chars=LONGEST)
-        facts = st.text_input(MUST_HOLD, " | ".join(one.facts[0]), key=f"facts {one.key}", max_chars=LONGEST)
+        question = st.text_input("Question", one.question, key=f"question {one.key}")
+        facts = st.text_input(MUST_HOLD, " | ".join(one.facts[0]), key=f"facts {one.key}")
         st.text(one.answer, width="stretch")
         st.caption(f"{plain(one.source)} · {plain(one.group)}")
         with st.container(horizontal=True):

@@ -9,10 +9,18 @@ from builder.evaluation.compare_releases import built_at, compare_with_release, 
 from builder.evaluation.evaluate import PRIMARY
 from builder.evaluation.report import read_report
 from builder.workspace.folder import Workspace
-from builder.workspace.releases import GateOutcome, live_name, promote, read_release, release_names, rollback
+from builder.workspace.releases import (
+    GateOutcome,
+    live_name,
+    live_names,
+    promote,
+    read_release,
+    release_names,
+    rollback,
+)
 from knowledge.errors import UserError
 from ui.parts.session import CHOSEN, workspace
-from ui.parts.show import fault, plain
+from ui.parts.show import fault, local, plain
 
 MARKS = {GateOutcome.MET: "check", GateOutcome.MISSED: "warning", GateOutcome.UNDECIDED: "help"}
 PARTS = {"index": "index and threshold", "check": "checks", "evaluation": "report"}
@@ -33,7 +41,9 @@ def page() -> None:
                "it while you continue.")
     if wrong := st.session_state.pop("not_done", ""):
         fault(wrong)
-    if live and st.button("Roll back", icon=":material/undo:", help="Make the previous release live again."):
+    earlier = len(live_names(here)) > 1
+    if live and st.button("Roll back", icon=":material/undo:", disabled=not earlier, help=(
+            "Make the previous release live again." if earlier else "No other release was live before this one.")):
         _do(lambda: rollback(here))
     for name in reversed(known):
         _release(here, name, name == live)
@@ -57,7 +67,7 @@ def _release(here: Workspace, name: str, live: bool) -> None:
         checks = len(release.gates)
         with st.expander(f"{checks} check{'' if checks == 1 else 's'}", icon=":material/rule:", type="compact"):
             for gate in release.gates:
-                st.markdown(f":material/{MARKS[gate.outcome]}: **{plain(gate.name)}**: {plain(gate.reason)}")
+                st.markdown(f":material/{MARKS[gate.outcome]}: **{plain(gate.name)}**: {plain(local(gate.reason))}")
         with st.expander("Contents", icon=":material/package_2:", type="compact"):
             st.markdown("\n".join(f"- {PARTS.get(part, part)} `{sha256}`"
                                   for part, sha256 in contents(here, name).items()))
@@ -76,7 +86,7 @@ def _figures(here: Workspace, name: str) -> str:
     try:
         report = read_report(evaluations(here)[name], name)
     except UserError as error:
-        return plain(str(error))
+        return plain(local(str(error)))
     scores = [f"{score} {value:.2f}" for score in PRIMARY
               if (value := report.estimate(report.best, score).value) is not None]
     return plain(f"{report.best}: {', '.join(scores)} on {report.questions} test questions")

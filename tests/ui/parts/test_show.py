@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -5,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from builder.evaluation.report import Difference
 from ui.parts.charts import change, differences_chart, written
-from ui.parts.show import counted, marked, plain
+from ui.parts.show import counted, local, marked, plain
 
 
 @given(some.text() | some.text(alphabet="![]()<>*_`$:~#|\\&;@/ .wWhtpsa1\n-+="))
@@ -54,3 +56,19 @@ def test_a_marked_text_shows_as_itself_line_by_line(text, one, other):
 def test_counts_are_said_as_people_say_them():
     assert [counted(0, "document"), counted(1, "choice"), counted(1200, "passage")] == [
         "0 documents", "1 choice", "1,200 passages"]
+
+
+@pytest.mark.parametrize(("message", "shown"), [
+    ("{home}/acme/brand.yaml: line 3: no colon", "acme/brand.yaml: line 3: no colon"),
+    ("{home}/acme: another build is running here", "acme: another build is running here"),
+    ("{home}: no assistant", "shelf: no assistant"),
+    ("can't read /var/cache/twofold/bases/a1/model.gguf (damaged)", "can't read model.gguf (damaged)"),
+    ("run `twofold build {home}/acme`; see /etc/ssl/x.pem, then", "run `twofold build acme`; see x.pem, then"),
+    ("“{home}/acme/logo.png” and '/a/b'", "“acme/logo.png” and 'b'"),
+    ("https://example.com/a/b and documents/a/b.md stay", "https://example.com/a/b and documents/a/b.md stay"),
+    ("1/2 of 3 / 4 and a/b", "1/2 of 3 / 4 and a/b"), ("", "")])
+def test_a_message_names_files_from_the_assistants_folder_on(tmp_path, monkeypatch, message, shown):
+    home = tmp_path / "the shelf of" / "shelf"
+    home.mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["app.py", str(home)])
+    assert local(message.replace("{home}", str(home))) == shown

@@ -167,3 +167,37 @@ def test_a_run_that_ends_stops_the_engine_and_frees_its_slot(folder):
         with pytest.raises(Ended):
             now.answer("How long?", SYSTEMS[0], GonePlace())
     assert now.gate.acquire(timeout=30)
+
+
+def test_questions_that_wait_are_all_answered_in_their_order(app):
+    test = app()
+    test.session_state["asked"] = ["first", "second", "first"]
+    test.run()
+    said = [text for text in texts(test) if text in ("first", "second")]
+    assert said == ["first", "second", "first"] and not test.session_state["asked"]
+    assert [turn.question for turn in test.session_state["turns"]] == said
+
+
+@pytest.mark.parametrize("asked", ["x" * 4001, "word " * 2000])
+def test_a_question_over_the_limit_is_told_and_stays_in_sight(app, asked):
+    test = app()
+    test.chat_input[0].set_value(asked).run()
+    assert "4,000 are allowed; shorten it" in test.error[0].value.replace("\\", "") and asked in texts(test)
+    compare = app("views/compare.py")
+    compare.text_input(key="written").set_value(asked)
+    compare.button[0].click().run()
+    assert "4,000 are allowed; shorten it" in compare.error[0].value.replace("\\", "") and not compare.exception
+
+
+@pytest.mark.parametrize("asked", [" ", "\n\t "])
+def test_a_blank_question_is_told_and_is_no_turn(app, asked):
+    for before in ((), ("first",)):
+        test = app()
+        for question in (*before, asked):
+            test.chat_input[0].set_value(question).run()
+        assert "the question is empty" in test.error[0].value and len(test.session_state["turns"]) == len(before)
+        assert not test.run().error
+    compare = app("views/compare.py")
+    compare.text_input(key="written").set_value(asked)
+    compare.button[0].click().run()
+    assert "the question is empty" in compare.error[0].value and not compare.exception

@@ -163,3 +163,12 @@ def test_the_page_imports_neither_torch_nor_what_trains(tmp_path):
     folder = write_workspace(tmp_path / "lamps")
     run = subprocess.run([sys.executable, "-c", script, APP, folder], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0 and run.stdout.strip() == "[]", run
+
+
+def test_what_was_typed_while_somebody_else_saved_is_not_lost(page, written):
+    test = page()
+    change_brand(Workspace(written), {"persona": "Their persona."})
+    test = fill(test, "name", "Mine")  # the first that the server hears of it
+    assert field(test, "name").value == "Mine" and test.warning
+    press(press(test, "Reapply mine"), "Save")
+    assert (brand(written).name, brand(written).persona) == ("Mine", "Their persona.")

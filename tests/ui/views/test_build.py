@@ -9,11 +9,13 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from builder.curation.audit.audit import COSTS, Finding, as_json
+from builder.pipeline import train_stage
 from builder.workspace import progress
 from builder.workspace.folder import PLANNING, Workspace
 from builder.workspace.progress import recorded
 from knowledge.errors import UserError
 from knowledge.files import held, silent, write_json
+from ui.parts import jobs
 from ui.parts.show import plain
 
 APP = Path(__file__).parents[3] / "ui" / "app.py"
@@ -192,3 +194,21 @@ def test_the_page_imports_neither_torch_nor_transformers(workspace):
     run = subprocess.run([sys.executable, "-c", script, APP, workspace.folder], capture_output=True, text=True,
                          timeout=60)
     assert run.returncode == 0 and run.stdout.strip() == "[]", run
+
+
+@pytest.mark.parametrize(("ticked", "started"), [(True, ("build", "--retrain")), (False, ("build",))])
+def test_whether_to_train_again_is_asked_where_only_documents_changed(page, workspace, monkeypatch, ticked, started):
+    done = []
+
+    def start(folder, *arguments, **_):
+        done.append(arguments)
+        (workspace.built / "work.log").write_text("twofold: that is all\n")
+
+    monkeypatch.setattr(jobs, "start", start)
+    assert not [one for one in page().checkbox if one.key == "again"]
+    monkeypatch.setattr(train_stage, "documents_changed", lambda workspace: True)
+    workspace.built.mkdir(exist_ok=True)
+    test = page()
+    test.checkbox(key="again").set_value(ticked).run()
+    next(one for one in test.button if one.label == "Build").click().run()
+    assert done == [started] and not test.exception

@@ -13,12 +13,14 @@ from hypothesis import strategies as st_
 from streamlit.testing.v1 import AppTest
 
 from builder.pipeline.index_stage import build_index, unread, waiting
+from builder.workspace import releases
 from builder.workspace.folder import WATCHING, Workspace
 from builder.workspace.progress import recorded
 from knowledge.errors import UserError
 from knowledge.files import holder, read_json, silent, write_json
 from knowledge.reading.documents import FORMATS, LARGEST, add_file, read_documents, remove_file
 from tests.conftest import until
+from ui.parts import jobs
 from ui.parts.jobs import stop
 
 APP = Path(__file__).parents[3] / "ui" / "app.py"
@@ -218,3 +220,22 @@ def test_no_name_leads_out_of_documents(tmp_path_factory, name, ending):
     except UserError:
         return
     assert made.parent == folder / "documents" and made.resolve().parent == (folder / "documents").resolve()
+
+
+def test_a_live_release_that_lacks_the_changes_says_so_with_what_brings_them(page, written, monkeypatch):
+    started = []
+    monkeypatch.setattr(jobs, "start", lambda folder, *arguments, **_: started.append(arguments))
+    build_index(Workspace(written), lambda _: silent)
+    releases.promote(Workspace(written), releases.freeze(Workspace(written)))
+    assert not page().warning
+    (written / "documents" / "news.md").write_text("# News\n\nOn Mondays a lamp costs 7 euros less than on Fridays.")
+    test = page()
+    assert "r001 is live. It answers from the documents that it was built with" in test.warning[0].value
+    button(test, "Build, and make it live if all checks pass").click().run()
+    assert started == [("build", "--promote")]
+    build_index(Workspace(written), lambda _: silent, force=True)
+    assert releases.freeze(Workspace(written)) == "r002"
+    test = page()
+    assert test.warning and "Build, and make it live if all checks pass" not in [one.label for one in test.button]
+    releases.promote(Workspace(written), "r002")
+    assert not page().warning

@@ -261,3 +261,15 @@ def test_hostile_feedback_is_shown_as_text(app, here):
     test = app("views/feedback.py")
     assert HOSTILE in [one.value for one in test.text]
     assert any(plain(HOSTILE) in one.value for one in test.caption)
+
+
+def test_what_was_written_waits_while_the_reader_is_on_another_page(app, here):
+    feedback.record(here, feedback.Item("k", "down", "How long?", "Two days."))
+    test = app("views/feedback.py")
+    test.text_area(key="reply k").set_value("Three days.")
+    test.text_input(key="facts k").set_value("three days").run()
+    test = test.switch_page("views/chat.py").run().switch_page("views/feedback.py").run()
+    assert test.text_area(key="reply k").value == "Three days." and test.text_input(key="facts k").value == "three days"
+    test.text_area(key="reply k").set_value("").run()
+    test = test.switch_page("views/chat.py").run().switch_page("views/feedback.py").run()
+    assert test.text_area(key="reply k").value == "" and test.text_input(key="question k").value == "How long?"

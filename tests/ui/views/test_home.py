@@ -78,7 +78,8 @@ def test_a_new_assistant_is_made_from_a_template_and_chosen(opened, shelf):
 
 
 @pytest.mark.parametrize(("name", "told"), [("", "no letter or digit"), ("../..", "no letter or digit"),
-                                            ("Acme", "choose another name"), ("notes", "")])
+                                            ("Acme", "choose another name"), ("notes", ""),
+                                            ("a" * 101, "101 characters")])
 def test_a_name_that_will_not_do_is_one_line_and_makes_nothing(opened, shelf, name, told):
     before = sorted(one.name for one in shelf.rglob("*"))
     test = make(opened(), Name=name)
@@ -116,3 +117,17 @@ def test_another_choice_begins_with_an_empty_chat(opened):
 def test_every_template_and_every_next_step_has_its_words():
     source = (APP.parent / "views" / "home.py").read_text()
     assert [name for name in (*get_args(Next), *templates()) if f'"{name}": ' not in source] == []
+
+
+@pytest.mark.parametrize("name", ["chat", "compare", "brand", "documents", "report"])
+def test_a_page_without_an_assistant_leads_home(opened, shelf, name):
+    for folder in ("acme", "umbrellas"):
+        (shelf / folder / "brand.yaml").unlink()
+    test = opened().switch_page(f"views/{name}.py").run()
+    assert not test.exception and test.title[0].value == "Assistants" and not test.error
+
+
+def test_no_message_tells_where_the_server_keeps_its_files(opened, shelf):
+    (shelf / "acme" / "questions.jsonl").write_text("{broken\n")
+    told = opened().error[0].value.replace("\\", "").replace("\u200b", "")
+    assert told.startswith("acme/questions.jsonl:1: ") and str(shelf.parent) not in told
