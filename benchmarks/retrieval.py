@@ -60,7 +60,7 @@ def answer_place(question: Question, documents: dict[str, Document]) -> Place | 
 
 
 def judged(ranked: Sequence[Sequence[bool]], right: Sequence[int]) -> tuple[float, float]:
-    """Mean nDCG@10 and recall@3 of ranked hits, with how many passages are right for each question."""
+    """Mean nDCG@10 and hit@3 of ranked hits, with how many passages are right for each question."""
     gains = [sum(hit / log2(rank + 1) for rank, hit in enumerate(hits, 1))
              / sum(1 / log2(rank + 1) for rank in range(1, min(count, DEPTH) + 1))
              for hits, count in zip(ranked, right, strict=True)]
@@ -85,9 +85,9 @@ def found_rows(workspace: Workspace, name: str) -> list[Row]:
     theirs = [[_holds(*stock.passages[number], place) for number in stock.find(question)]
               for question, place in places]
     their_counts = [sum(_holds(*passage, place) for passage in stock.passages) or 1 for _, place in places]
-    (gain, recall), (their_gain, their_recall) = judged(ours, counts), judged(theirs, their_counts)
+    (gain, hits), (their_gain, their_hits) = judged(ours, counts), judged(theirs, their_counts)
     return [row(f"nDCG@10 on {len(places)} questions of {name}", gain, their_gain),
-            row(f"recall@3 on {len(places)} questions of {name}", recall, their_recall)]
+            row(f"hit@3 on {len(places)} questions of {name}", hits, their_hits)]
 
 
 def _holds(document: str, start: int, end: int, place: Place) -> bool:

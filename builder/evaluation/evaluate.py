@@ -1,6 +1,5 @@
 """Systems times questions to a report: the same questions, the same decoding, every difference with its doubt."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,6 @@ from builder.scoring import statistics
 from builder.scoring.facts import KEYED, OVERLAP, judged_by
 from builder.scoring.form import Copies
 from builder.scoring.statistics import (
-    POWER,
     difference,
     equivalent,
     holm,
@@ -41,6 +39,8 @@ from builder.scoring.statistics import (
     interval,
     no_worse,
     questions_needed,
+    standard_errors,
+    visible,
 )
 from builder.scoring.tone import FEWEST_REPLIES, fit_voice, habits
 from builder.scoring.two_sample import FEWEST, told_apart
@@ -54,9 +54,6 @@ PRIMARY = ("facts", "tone")
 
 TEMPERATURE = 0.7
 """At which replies are drawn: what people set who want some change and no nonsense."""
-DISCORDANT = 0.3
-"""Of the questions; a wide guess, before anything was asked."""
-
 CONTRASTS = (("rag-only", "prompt-only"), ("fine-tune-only", "prompt-only"), ("hybrid", "rag-only"),
              ("hybrid", "fine-tune-only"))
 BOTH = ("interaction", "")
@@ -158,12 +155,12 @@ class Power:
 def power(report: Report | None, difference: float) -> list[Power]:
     """How many questions show a true `difference` in facts or tone in 80 % of studies.
 
-    For each primary pair of a report by how its scores varied; without a report, as if the two systems of a pair were
-    right on different questions in DISCORDANT of them.
+    For each primary pair of a report by how its scores varied, one of so many as are corrected together; without a
+    report, as if the two systems of a pair were right on different questions in half of them.
     """
     pairs = [pair for pair in report.differences if pair.primary] if report else []
     if not pairs:
-        return [Power("any", "", "", 0, questions_needed(POWER * math.sqrt(DISCORDANT), 1, difference))]
+        return [Power("any", "", "", 0, questions_needed(visible(1), 1, difference))]
     return [Power(pair.score, pair.left, pair.right, pair.n, questions_needed(pair.detectable, pair.n, difference))
             for pair in pairs]
 
@@ -253,6 +250,8 @@ def _differences(rows: Sequence[Row], systems: tuple[str, ...], margin: float) -
     primary = [pair for pair in found if pair.primary]
     for pair, adjusted in zip(primary, holm([pair.p for pair in primary]), strict=True):
         pair.adjusted = adjusted
+        pair.detectable *= standard_errors(len(primary)) / standard_errors()
+        pair.more = max(0, questions_needed(pair.detectable, pair.n, WORTH) - pair.n)
     for pair in found:
         better = pair.value if SCORES[pair.score].better == "higher" else -pair.value
         if pair.adjusted < 0.05 and better:
@@ -287,7 +286,6 @@ def _contrast(rows: Sequence[Row], score: str, systems: Sequence[str],
                       primary=score in PRIMARY and names in (*CONTRASTS, BOTH))
     if score in PRIMARY:
         pair.margin, pair.p_worse, pair.p_apart = margin, no_worse(found, margin), equivalent(found, margin)
-        pair.more = max(0, questions_needed(found.detectable, len(groups), WORTH) - len(groups))
     yield pair
 
 

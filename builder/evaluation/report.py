@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.scoring.statistics import Outcome
 from builder.workspace.folder import Workspace
@@ -69,7 +69,7 @@ class Difference(Part):
     adjusted: float
     """p after Holm's correction where the difference is primary, else p."""
     detectable: float
-    """The true difference that such data show in 80 % of studies."""
+    """The true difference that such data show in 80 % of studies, after Holm's correction where it is primary."""
     n: int = 0
     groups: int = 0
     primary: bool
@@ -225,6 +225,10 @@ class Retrieval(Part):
     questions: int = 0
     right_by: dict[str, int] = {}
     """How many questions each rule for the right passage decided."""
+    hit_1: Estimate = Field(default=Estimate(), alias="hit@1")
+    hit_3: Estimate = Field(default=Estimate(), alias="hit@3")
+    hit_5: Estimate = Field(default=Estimate(), alias="hit@5")
+    hit_10: Estimate = Field(default=Estimate(), alias="hit@10")
     recall_1: Estimate = Field(default=Estimate(), alias="recall@1")
     recall_3: Estimate = Field(default=Estimate(), alias="recall@3")
     recall_5: Estimate = Field(default=Estimate(), alias="recall@5")
@@ -234,10 +238,19 @@ class Retrieval(Part):
     misses: list[Miss]
     answerability: Answerability
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_version(cls, values: Any) -> Any:
+        """Older files called the hit rate recall."""
+        if isinstance(values, dict) and "recall@1" in values and "hit@1" not in values:
+            return {name.replace("recall@", "hit@"): value for name, value in values.items()}
+        return values
+
     @property
     def scores(self) -> dict[str, Estimate]:
         """Each score under the name that people know."""
-        found = {"recall@1": self.recall_1, "recall@3": self.recall_3, "recall@5": self.recall_5,
+        found = {"hit@1": self.hit_1, "hit@3": self.hit_3, "hit@5": self.hit_5, "hit@10": self.hit_10,
+                 "recall@1": self.recall_1, "recall@3": self.recall_3, "recall@5": self.recall_5,
                  "recall@10": self.recall_10, "mrr": self.mrr, "ndcg@10": self.ndcg_10}
         return {name: estimate for name, estimate in found.items() if estimate.value is not None}
 

@@ -19,7 +19,8 @@ from knowledge.text.words import stems
 
 DEPTH = 10
 RULES = ("offset", "fact", "heading", "source")
-SCORES = ("recall@1", "recall@3", "recall@5", "recall@10", "mrr", "ndcg@10")
+DEPTHS = (1, 3, 5, 10)
+SCORES = (*(f"hit@{most}" for most in DEPTHS), *(f"recall@{most}" for most in DEPTHS), "mrr", "ndcg@10")
 RESAMPLES = 1000
 BINS = 5
 SAME = 0.6
@@ -39,25 +40,28 @@ class _Judged:
 def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> Retrieval:
     """Scores with 95 % intervals over groups, what was missed and what came instead, and whether it knows its limits.
 
-    recall@k: the share of questions with a right passage among the first k. mrr: the mean of 1/rank of the first right
-    one, 0 beyond 10. ndcg@10: binary gains, the ideal order holding all right passages (Järvelin and Kekäläinen 2002).
+    hit@k: the share of questions with a right passage among the first k. recall@k: the mean share of the right passages
+    among the first k, given only where some question has several. mrr: the mean of 1/rank of the first right one, 0
+    beyond 10. ndcg@10: binary gains, the ideal order holding all right passages (Järvelin and Kekäläinen 2002).
     UserError where no question names its passage in any way.
     """
     scores: dict[str, list[float]] = {name: [] for name in SCORES}
     rules = dict.fromkeys(RULES, 0)
     judged: list[_Judged] = []
-    misses = []
+    misses, several = [], False
     for question in questions:
         rule, right = right_passages(question, retriever.index.passages)
         if not right or not question.answerable:
             continue
         rules[rule] += 1
         finding = retriever.find(question.question, DEPTH)
-        hits = [not right.isdisjoint((hit.number, *hit.also)) for hit in finding.found]
+        held = [right.intersection((hit.number, *hit.also)) for hit in finding.found]
+        hits = [bool(some) for some in held]
         rank = hits.index(True) + 1 if True in hits else None
         without = retriever.find(question.question, leave_out=right).probability if rule != "source" else None
         judged.append(_Judged(question, rank, finding.probability, without))
-        for name, value in _scores(hits, rank, len(right)).items():
+        several = several or len(right) > 1
+        for name, value in _scores(held, rank, len(right)).items():
             scores[name].append(value)
         if rank is None or rank > retriever.count:
             misses.append(Miss(
@@ -69,17 +73,19 @@ def judge_retrieval(retriever: Retriever, questions: Sequence[Question]) -> Retr
     groups = [row.question.group for row in judged]
     estimates = {}
     for name, values in scores.items():
-        if around := interval(values, groups, share=True):
+        if (several or not name.startswith("recall")) and (around := interval(values, groups, share=True)):
             estimates[name] = Estimate(value=around.value, low=around.low, high=around.high, n=len(values))
     return Retrieval(questions=len(judged), right_by={name: count for name, count in rules.items() if count},
                      misses=misses, answerability=_answerability(retriever, judged, questions), **estimates)
 
 
-def _scores(hits: Sequence[bool], rank: int | None, right: int) -> dict[str, float]:
+def _scores(held: Sequence[set[int]], rank: int | None, right: int) -> dict[str, float]:
+    """Of one question, by the right passages that each place of the list holds and how many there are."""
     ideal = sum(1 / log2(place + 1) for place in range(1, min(right, DEPTH) + 1))
-    recall = {f"recall@{most}": float(rank is not None and rank <= most) for most in (1, 3, 5, 10)}
-    return recall | {"mrr": 1 / rank if rank else 0.0,
-                     "ndcg@10": sum(hit / log2(place + 1) for place, hit in enumerate(hits, 1)) / ideal}
+    hit = {f"hit@{most}": float(rank is not None and rank <= most) for most in DEPTHS}
+    recall = {f"recall@{most}": len(set[int]().union(*held[:most])) / right for most in DEPTHS}
+    return hit | recall | {"mrr": 1 / rank if rank else 0.0, "ndcg@10": sum(
+        bool(some) / log2(place + 1) for place, some in enumerate(held, 1)) / ideal}
 
 
 def _place(passage: Passage) -> str:
@@ -112,7 +118,7 @@ def _answerability(retriever: Retriever, judged: Sequence[_Judged], questions: S
                 for count in sorted({*range(step, len(all_) + 1, step), len(all_)})]
     return Answerability(
         threshold=threshold, elsewhere=_auroc(here, elsewhere), unanswerable=_auroc(here, unanswerable),
-        near_misses=_auroc([hit.probability for hit in near], [hit.without or 0.0 for hit in near]),
+        near_misses=_auroc([hit.probability for hit in near], [hit.without or 0.0 for hit in near], paired=True),
         wished_false_answers=retriever.answerability.wished,
         answered=float(np.mean([value >= threshold for value in here])),
         false_answers={"elsewhere": _share(elsewhere, threshold), "unanswerable": _share(unanswerable, threshold),
@@ -129,18 +135,22 @@ def _bins(values: list[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
     return [values[start:end] for start, end in zip(edges, edges[1:], strict=False)]
 
 
-def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0) -> Estimate | None:
+def _auroc(higher: Sequence[float], lower: Sequence[float], seed: int = 0, paired: bool = False) -> Estimate | None:
     """The chance that one of `higher` lies above one of `lower`, ties half, with its 95 % bootstrap interval.
 
-    Where all lie apart no resample differs; then the bound is the exact binomial one for the smaller side's number.
+    Each side is drawn anew by itself, or both together where they are `paired`: two values of the same question. Where
+    all lie apart no resample differs; then the bound is the exact binomial one for the smaller side's number.
     """
     if not higher or not lower:
         return None
     first, second = np.array(higher), np.array(lower)
     above = (first[:, None] > second).astype(float) + 0.5 * (first[:, None] == second)
     chance = np.random.default_rng(seed)
-    drawn = [above[chance.integers(0, len(first), len(first))][:, chance.integers(0, len(second), len(second))].mean()
-             for _ in range(RESAMPLES)]
+    drawn = []
+    for _ in range(RESAMPLES):
+        left = chance.integers(0, len(first), len(first))
+        right = left if paired else chance.integers(0, len(second), len(second))
+        drawn.append(above[left][:, right].mean())
     low, high = np.quantile(drawn, [0.025, 0.975])
     alone = 0.025 ** (1 / min(len(first), len(second)))
     low, high = (alone, high) if low == 1 else (low, 1 - alone) if high == 0 else (low, high)

@@ -20,7 +20,7 @@ from builder.evaluation.report import Estimate, Row, SeedDifference, Seeds
 from builder.pipeline.keys import inputs_of, rows_key
 from builder.pipeline.train_stage import NO_PASSAGES, fine_tuned
 from builder.scoring.form import Copies
-from builder.scoring.statistics import Difference, difference, holm
+from builder.scoring.statistics import Difference, difference, holm, standard_errors
 from builder.scoring.tone import VoiceClassifier, fixed_phrases, habits
 from builder.workspace.brand import Brand
 from builder.workspace.examples import Question
@@ -112,6 +112,7 @@ def ablate(workspace: Workspace, arms: Sequence[str], watch: Watch) -> Ablation:
     primary = [pair for pair in differences if pair.score in PRIMARY]
     for pair, adjusted in zip(primary, holm([pair.p for pair in primary]), strict=True):
         pair.adjusted = adjusted
+        pair.detectable *= standard_errors(len(primary)) / standard_errors()
     return Ablation(questions=len(rows[AS_SET]), differences=differences, arms=records)
 
 

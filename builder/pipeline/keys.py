@@ -17,7 +17,7 @@ TRAINING = "5"
 """Version of how rows are mixed and learnt; a new one trains again."""
 CHECKS = "5"
 """Version of the checks."""
-SCORING = "5"
+SCORING = "6"
 """Version of the scores and of what a report holds; a new one evaluates again."""
 CHECKED = {"memorised", "forgotten_instructions", "forgotten_formats", "forgotten_text"}
 """The gates that the checks of an adapter are held against."""

@@ -19,7 +19,7 @@ def test_a_second_question_while_one_is_answered_loses_neither(tab):
     tab.settle()
     turns = tab.page.get_by_test_id("stChatMessage")
     said = [" ".join(text.split()) for text in turns.all_inner_texts()]
-    assert len(said) == 4 and [said[0], said[2]] == [*QUESTIONS]
+    assert len(said) == 4 and [said[0], said[2]] == [f"person {question}" for question in QUESTIONS]
     tab.check()
 
 

@@ -131,8 +131,8 @@ def test_replies_are_compared_blind_and_what_people_say_goes_into_the_next_build
         says(seen, "hybrid")
 
         seen.visit("Feedback")
-        card = seen.page.get_by_test_id("stForm").filter(has=seen.page.locator(
-            'input[value="How wide can a linen shade be?"]'))
+        card = seen.page.get_by_test_id("stVerticalBlock").filter(has=seen.page.locator(
+            'input[value="How wide can a linen shade be?"]')).last
         card.get_by_role("button", name=re.compile("Use as example")).click()
         says(seen, "Saved as an example.")
         last = json.loads((lamps.folder / "examples.jsonl").read_text().splitlines()[-1])

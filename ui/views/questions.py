@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from builder.curation.audit.coverage import FEW_QUESTIONS, FEW_UNANSWERABLE, visible
+from builder.curation.audit.coverage import FEW_QUESTIONS, FEW_UNANSWERABLE
 from builder.curation.drafts import EXHAUSTED, Draft, accept, append_question, draft, import_questions, refuse
 from builder.curation.editing import LARGEST, seen_examples
+from builder.scoring.statistics import visible
 from builder.workspace.folder import Workspace
 from knowledge.errors import UserError
 from ui.parts.session import workspace

@@ -31,7 +31,8 @@ HALVES = {HalfOutcome.EARNED: ("clearly helps", ":material/check_circle:", "gree
 FILES = {"report.html": ("Report as a web page", "text/html"), "report.json": ("Report as data", "application/json"),
          "report.csv": ("Every reply as a table", "text/csv"), "report.junit.xml": ("Report for CI", "application/xml")}
 CHARTED = ("facts", "tone")
-RETRIEVED = {"recall@k": "share of questions with a right passage among the first k",
+RETRIEVED = {"hit@k": "share of questions with a right passage among the first k",
+             "recall@k": "share of all right passages among the first k, where questions have several",
              "mrr": "1 divided by the rank of the first right passage, on average; 1 means that it is always first",
              "ndcg@10": "how high the right passages rank among the first ten, 0 to 1",
              "AUROC": "how well the probability separates questions that the documents answer from others: 1 is "

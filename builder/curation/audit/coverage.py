@@ -8,6 +8,7 @@ from functools import partial
 from builder.curation.audit.finding import INVENTS, KNOW, PROOF, QUESTIONS, RUN, STOPS, VOICE, Finding, Material
 from builder.curation.audit.token_limits import FEWEST_EXAMPLES, FEWEST_STEPS, enough, steps
 from builder.scoring.form import count_words
+from builder.scoring.statistics import visible
 from builder.workspace.examples import Fault
 from knowledge.search.encoder import Vectors
 
@@ -21,15 +22,6 @@ ONE_TOPIC = 0.5
 no one has more than 7 % of the others so near."""
 ENOUGH_TO_TELL = 20
 """Examples or questions; shares of fewer say little."""
-
-
-def visible(count: int) -> float:
-    """The smallest true difference of shares that `count` paired questions show in four of five evaluations.
-
-    (1.96 + 0.84) * sqrt(d / n): a two-sided test at 5 % with a power of 80 % (Connor 1987), where half of the questions
-    are answered differently (d = 0.5).
-    """
-    return 2.8 * math.sqrt(0.5 / max(count, 1))
 
 
 def check(material: Material, vectors: Vectors | None) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from builder.answering.opening import open_retriever
-from builder.evaluation.retrieval import _auroc, broken_by, judge_retrieval, right_passages
+from builder.evaluation.retrieval import _auroc, _scores, broken_by, judge_retrieval, right_passages
 from builder.workspace.examples import Question
 from knowledge.errors import UserError
 
@@ -33,7 +33,7 @@ def test_scores_are_those_of_the_ranks(retriever):
         ranks.append(found.index(True) + 1 if True in found else None)
     assert ranks[0] == 1 and ranks[1] != 1
     later = ranks[1]
-    assert made["recall@1"]["value"] == 0.5
+    assert made["hit@1"]["value"] == 0.5
     assert made["mrr"]["value"] == pytest.approx((1 + (1 / later if later else 0)) / 2)
     assert made["ndcg@10"]["value"] == pytest.approx((1 + (1 / log2(later + 1) if later else 0)) / 2)
     if later is None or later > 3:
@@ -55,6 +55,35 @@ def test_the_area_is_that_of_sklearn():
     made = _auroc(higher, lower).as_json()
     assert made["value"] == pytest.approx(roc_auc_score([1] * 40 + [0] * 30, higher + lower))
     assert made["low"] < made["value"] < made["high"]
+
+
+def test_values_of_the_same_questions_are_drawn_together():
+    chance = np.random.default_rng(3)
+    ease = chance.normal(0, 1, 60)  # of a question, which both of its values share
+    higher, lower = (ease + 0.3).tolist(), ease.tolist()
+    alone, paired = _auroc(higher, lower), _auroc(higher, lower, paired=True)
+    assert alone.value == paired.value == pytest.approx(roc_auc_score([1] * 60 + [0] * 60, higher + lower))
+    slow = [roc_auc_score([1] * 60 + [0] * 60, [*np.array(higher)[drawn], *np.array(lower)[drawn]])
+            for drawn in (chance.integers(0, 60, 60) for _ in range(2000))]
+    assert (paired.low, paired.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.015)
+    assert paired.high - paired.low < 0.6 * (alone.high - alone.low)
+
+
+def test_recall_is_given_where_some_question_has_several_right_passages():
+    passages = [{3}, set(), {1, 2}, {4}]
+    assert _scores(passages, 1, 5) == pytest.approx({
+        "hit@1": 1, "hit@3": 1, "hit@5": 1, "hit@10": 1, "recall@1": 0.2, "recall@3": 0.6, "recall@5": 0.8,
+        "recall@10": 0.8, "mrr": 1, "ndcg@10": (1 + 1 / log2(4) + 1 / log2(5)) / sum(
+            1 / log2(place + 1) for place in range(1, 6))})
+    assert _scores([set(), {7}], 2, 1)["hit@1"] == 0 and _scores([], None, 2)["recall@10"] == 0
+
+
+def test_recall_stands_beside_the_hit_rate_only_where_it_tells_more(retriever):
+    one = question("When do parcels leave?", facts=(("Tuesdays",),))
+    several = question("What is said of lamps?", source="", facts=(("lamp", "lamps"),))
+    assert "recall@3" not in judge_retrieval(retriever, [one]).scores
+    made = judge_retrieval(retriever, [one, several]).scores
+    assert 0 < made["recall@3"].value < made["hit@10"].value == 1.0
 
 
 def test_nothing_named_is_refused(retriever):

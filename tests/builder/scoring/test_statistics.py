@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.scoring.statistics import difference, equivalent, holm, interaction, interval, no_worse, questions_needed
+from builder.scoring.statistics import (
+    difference,
+    equivalent,
+    holm,
+    interaction,
+    interval,
+    no_worse,
+    questions_needed,
+    standard_errors,
+)
 
 NUMBERS = st.lists(st.floats(-5, 5, allow_nan=False).map(lambda number: round(number, 3)), min_size=3, max_size=15)
 
@@ -150,13 +159,31 @@ def test_holm_is_that_of_statsmodels():
 @pytest.mark.thorough
 def test_what_is_detectable_is_found_in_four_studies_of_five():
     random = np.random.default_rng(8)
-    effect = 2.8 / math.sqrt(50)
+    effect = standard_errors() / math.sqrt(50)
     found = [difference(random.normal(effect, 1, size=50), np.zeros(50), alone(range(50)), seed).p < 0.05
              for seed in range(150)]
     assert 0.70 <= np.mean(found) <= 0.90
     values = random.normal(size=50)
     assert difference(values, np.zeros(50), alone(values)).detectable == \
-        pytest.approx(2.8 * values.std(ddof=1) / math.sqrt(50))
+        pytest.approx(standard_errors() * values.std(ddof=1) / math.sqrt(50))
+
+
+def test_how_far_an_effect_must_lie_is_that_of_normal_quantiles():
+    assert standard_errors() == pytest.approx(1.959964 + 0.841621, abs=1e-5)
+    assert standard_errors(10) == pytest.approx(2.807034 + 0.841621, abs=1e-5)
+    assert all(standard_errors(tests) < standard_errors(tests + 1) for tests in range(1, 30))
+
+
+@pytest.mark.thorough
+def test_what_is_detectable_among_several_is_found_after_holms_correction_in_four_studies_of_five():
+    random, count, together = np.random.default_rng(21), 50, 6
+    effect = standard_errors(together) / math.sqrt(count)
+    found = []
+    for seed in range(150):
+        values = random.normal(0, 1, (together, count))
+        values[0] += effect  # the one true difference among them
+        found.append(holm([difference(row, np.zeros(count), alone(row), seed).p for row in values])[0] < 0.05)
+    assert 0.70 <= np.mean(found) <= 0.90
 
 
 def test_holm_by_hand():

@@ -94,7 +94,7 @@ def test_evaluate_prints_the_table_and_the_verdict(built):
 
 def test_evaluate_retrieval_alone(built):
     made = json.loads(twofold("evaluate", built.folder, "--retrieval", "--json").stdout)
-    assert made["recall@3"]["value"] == 1.0 and made["right_by"] == {"offset": 1, "fact": 1, "source": 1}
+    assert made["hit@3"]["value"] == 1.0 and made["right_by"] == {"offset": 1, "fact": 1, "source": 1}
 
 
 def test_of_two_plans_at_once_the_second_is_told_to_wait(written):

@@ -178,7 +178,7 @@ def test_questions_that_wait_are_all_answered_in_their_order(app):
     assert [turn.question for turn in test.session_state["turns"]] == said
 
 
-@pytest.mark.parametrize("asked", ["x" * 4001, "word " * 2000])
+@pytest.mark.parametrize("asked", ["x" * 4001, "word " * 2000 + "word"])
 def test_a_question_over_the_limit_is_told_and_stays_in_sight(app, asked):
     test = app()
     test.chat_input[0].set_value(asked).run()
