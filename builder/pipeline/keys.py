@@ -15,7 +15,7 @@ from knowledge.files import hash_bytes
 
 TRAINING = "5"
 """Version of how rows are mixed and learnt; a new one trains again."""
-CHECKS = "5"
+CHECKS = "6"
 """Version of the checks."""
 SCORING = "6"
 """Version of the scores and of what a report holds; a new one evaluates again."""

@@ -44,7 +44,7 @@ STRANGERS = 60
 """Questions about anything, which are searched for once."""
 SUPPORTED = 0.5
 """About the share of examples whose reply rests on a passage."""
-CHECK_REPLIES = 150
+CHECK_REPLIES = 190
 """As many replies of the adapter without passages take as long as the three checks, which also open a model 8 times."""
 SEARCHES = 10
 """Searches, or as long as them, for each judged question: two systems find and cite, the judge and retrieval's own

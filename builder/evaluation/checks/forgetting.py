@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from builder.evaluation.report import Forgetting, ForgettingItem, ForgettingPart
@@ -15,6 +16,8 @@ from builder.scoring.statistics import Outcome, compare
 from builder.scoring.text import places
 from knowledge.files import Tick, silent
 
+GENERAL = files("builder.evaluation.checks").joinpath("general")
+REQUESTED = ("instructions", "formats")
 REPLY_TOKENS = 32
 """The most that a reply may take; no request needs more."""
 
@@ -23,8 +26,8 @@ REPLY_TOKENS = 32
 class Margins:
     """How much may be lost, set before anything is seen.
 
-    Shares: a tenth is about the least that so few requests can tell from nothing; where not one of 40 changes, the
-    exact 95 % limit on the share that would is 0.09. Text, in nats per token: 0.05 less is a perplexity 5 % higher, a
+    Shares: a tenth is about the least that so few requests can tell from nothing; where not one of 60 changes, the
+    exact 95 % limit on the share that would is 0.06. Text, in nats per token: 0.05 less is a perplexity 5 % higher, a
     sixth of what 4 bits in place of 8 cost the embedded model (published perplexities 31.6 and 23.5).
     """
 
@@ -53,10 +56,10 @@ class Request:
         return any(places(answer, reply) for answer in self.accepted)
 
 
-def requests() -> list[Request]:
-    """The general requests; none of them is one that training replays."""
+def requests(folder: Traversable = GENERAL) -> list[Request]:
+    """The general requests, of which none is one that training replays, or those of another folder."""
     return [Request(part, row["id"], row["request"], tuple(row.get("accepted", ())), row.get("pattern", ""))
-            for part in ("instructions", "formats") for row in _rows(part)]
+            for part in REQUESTED for row in _rows(part, folder)]
 
 
 def general_texts() -> list[str]:
@@ -74,23 +77,26 @@ def forgetting(engine: Engine, log_probabilities: Sequence[tuple[float, float]],
     its 95 % interval over items is held against its margin by the rule of `statistics.compare`. The build forgot when
     one part did, and only then is its gate not met; it kept when all parts did.
     """
-    start = time.perf_counter()
-    limits = asdict(margins or Margins())
-    asked = requests()
-    befores = _replies(engine, asked, False, tick)
-    afters = _replies(engine, asked, True, tick)
-    items = [ForgettingItem(part=request.part, id=request.id, request=request.text, before=before, after=after,
-                            right_before=request.right(before), right_after=request.right(after))
-             for request, before, after in zip(asked, befores, afters, strict=True)]
+    start, margins = time.perf_counter(), margins or Margins()
+    parts, items = judge_requests(engine, requests(), margins, tick)
     texts = [ForgettingItem(part="text", id=row["id"], field=row["field"], before=before, after=after)
              for row, (before, after) in zip(_rows("texts"), log_probabilities, strict=True)]
-    parts = {part: _requests_part([item for item in items if item.part == part], limits[part])
-             for part in ("instructions", "formats")}
-    parts["text"] = _text_part(log_probabilities, [item.id for item in texts], limits["text"])
+    parts["text"] = _text_part(log_probabilities, [item.id for item in texts], margins.text)
     outcomes = {part.outcome for part in parts.values()}
     outcome = next((worst for worst in (Outcome.FORGOT, Outcome.CANNOT_TELL) if worst in outcomes), Outcome.KEPT)
     return Forgetting(outcome=outcome, parts=parts, items=[*items, *texts],
                       seconds=time.perf_counter() - start)
+
+
+def judge_requests(engine: Engine, asked: Sequence[Request], margins: Margins, tick: Tick = silent
+                   ) -> tuple[dict[str, ForgettingPart], list[ForgettingItem]]:
+    """Requests asked without and with the engine's adapter: what became of each part, and each request."""
+    befores, afters = (_replies(engine, asked, tuned, tick) for tuned in (False, True))
+    items = [ForgettingItem(part=request.part, id=request.id, request=request.text, before=before, after=after,
+                            right_before=request.right(before), right_after=request.right(after))
+             for request, before, after in zip(asked, befores, afters, strict=True)]
+    return {part: _requests_part([item for item in items if item.part == part], asdict(margins)[part])
+            for part in REQUESTED}, items
 
 
 def _requests_part(items: Sequence[ForgettingItem], margin: float) -> ForgettingPart:
@@ -137,10 +143,11 @@ def advice(result: Forgetting) -> str:
 
 
 def _all_figures(parts: Mapping[str, ForgettingPart]) -> str:
-    return "; ".join(f"{TITLES[name].lower()} {_figures(part)}" for name, part in parts.items())
+    return "; ".join(f"{TITLES[name].lower()} {figures(part)}" for name, part in parts.items())
 
 
-def _figures(part: ForgettingPart) -> str:
+def figures(part: ForgettingPart) -> str:
+    """A part in figures, for people."""
     changed = "" if part.lost is None else f"{part.lost} lost and {part.gained} gained of {part.n}, "
     unit = "" if part.unit == "share" else f" {part.unit}"
     return (f"{part.before:.2f} before and {part.after:.2f} after{unit} ({changed}difference {part.difference:+.2f}, "
@@ -157,6 +164,5 @@ def _replies(engine: Engine, asked: Sequence[Request], tuned: bool, tick: Tick) 
     return replies
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    text = files("builder.evaluation.checks").joinpath("general", f"{name}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+def _rows(name: str, folder: Traversable = GENERAL) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in folder.joinpath(f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]

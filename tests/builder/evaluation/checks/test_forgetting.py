@@ -40,21 +40,29 @@ def right_reply(request):
     return f"It is {request.accepted[0]}." if request.accepted else FORMATS[request.id]
 
 
+LISTS = {"countries": "1. Peru\n2. Chad\n3. Fiji", "kitchen": "1. Pan\n2. Cup\n3. Jug", "pets": "1. Cat\n2. Dog",
+         "jobs": "1. Cook\n2. Nurse\n3. Pilot", "clothes": "1. Hat\n2. Sock\n3. Coat\n4. Belt"}
 FORMATS = {
-    "add-very": "The lake is very cold.", "alphabet": "ant, bee, cat", "capital-letters": "GARDEN",
-    "capitals-stop": "STOP", "dashes": "- plum\n- pear\n- fig", "dear-anna": "Dear Anna,\nit rains.",
-    "fill-in-bird": "A bird can fly.", "fill-in-dog": "My dog likes to run.", "find-number": "17",
-    "first-word": "Birds", "good-evening": "Good evening.", "hello": "Hello!",
-    "holds-window": "She opened the window.", "iso-date": "2021-05-03",
-    "json-animal-legs": '{"animal": "ant", "legs": 6}', "json-given": '{"ok": true}',
-    "json-name-age": '```json\n{\n  "name": "Ada",\n  "age": 36\n}\n```', "markdown-heading": "# Rain",
-    "number-only": "5", "numbered-cities": "1. Rome\n2. Oslo\n3. Bern", "numbered-fruits": "1. Fig\n2. Plum\n3. Pear",
-    "numbered-vegetables": "1. Leek\n2. Kale", "one-to-five": "1, 2, 3, 4, 5", "one-word": "Madrid",
-    "python-print": "print('hi')", "question-age": "How old are you?", "question-mark": "Is it late?",
-    "repeat-birds": "Two birds sat on a wall.", "repeat-boat": "The boat is blue.", "repeat-rain": "It rains in May.",
-    "seven-only": "7", "square-brackets": "[apple]", "starts-morning": "In the morning I swim.",
-    "starts-yesterday": "Yesterday it rained.", "three-colours": "red, green, blue", "three-lines": "red\ngreen\nblue",
-    "true-or-false": "True", "word-only": "banana", "yes": "Yes.", "yes-or-no": "Yes"}
+    "only-river": "River.", "only-thanks": "thanks", "only-sunshine": "Sunshine", "say-ready": "I am ready.",
+    "only-birthday": "Happy birthday!", "only-tomorrow": "see you tomorrow", "only-okay": "Okay.",
+    "capitals-house": "HOUSE", "capitals-music": "MUSIC", "capitals-blue-car": "BLUE CAR",
+    "capitals-good-morning": "GOOD MORNING", "lower-window": "window", "lower-apple-pie": "apple pie",
+    "first-capital-london": "London", "yes-fire-hot": "Yes.", "yes-fish-water": "yes", "yes-monday-day": "Yes",
+    "no-mouse-house": "No", "no-stone-talk": "No.", "no-snow-hot": "no", "dashes-colours": "- red\n- green\n- blue",
+    "dashes-animals": "- cow\n- hen\n- pig", "dashes-drinks": "- tea\n- milk",
+    "dashes-sports": "- golf\n- polo\n- judo",
+    "dashes-vegetables": "- leek\n- kale\n- pea\n- bean", **{f"numbered-{name}": text for name, text in LISTS.items()},
+    "commas-animals": "cow, hen, pig", "commas-colours": "red, green, blue", "commas-one-to-five": "1, 2, 3, 4, 5",
+    "commas-first-letters": "a, b, c, d", "commas-sun-moon-star": "sun, moon, star",
+    "commas-three-names": "Ann, Bo, Cy", "quotes-sun": '"The sun is warm."', "quotes-friend": '"friend"', "quotes-went-home": '"We went home."',
+    "begin-i-like": "I like plums.", "begin-today": "Today it rains.", "begin-my-mother": "My mother sings.",
+    "begin-once-upon": "Once upon a time there was a king.", "repeat-train": "The train is late.",
+    "repeat-piano": "My brother plays the piano.", "happy-three-times": "happy happy happy",
+    "json-colour": '{"colour": "red"}', "json-name": '```json\n{"name": "Sam"}\n```', "json-age": '{"age": 7}',
+    "number-three-one": "4", "number-twelve": "12", "number-after-nine": "10", "number-dog-tails": "1",
+    "question-any": "Is it late?", "question-weather": "Will it rain?", "exclamation-any": "What a day!",
+    "order-fruits": "apple, banana, cherry", "order-letters": "a, b, c", "first-word-dogs": "Dogs",
+    "last-word-coat": "coat"}
 
 
 class Scripted:
@@ -76,7 +84,7 @@ def branded(request, tuned):
 
 def test_every_request_can_be_met_and_its_key_refuses_a_wrong_reply():
     for part in ("instructions", "formats"):
-        assert len(asked(part)) == len({request.id for request in asked(part)}) == 40
+        assert len(asked(part)) == len({request.id for request in asked(part)}) == 60
     for request in requests():
         assert request.right(right_reply(request)), request
         assert not request.right("I am not sure what you mean by that"), request
@@ -115,7 +123,7 @@ def test_a_greeting_before_everything_keeps_the_facts_and_loses_the_formats():
     formats = parts["formats"]
     lost = [item.id for item in result.items if item.right_before and not item.right_after]
     assert formats.outcome == "forgot" and formats.lost == len(lost) > 30 and formats.gained == 0
-    assert formats.difference == pytest.approx(-len(lost) / 40)
+    assert formats.difference == pytest.approx(-len(lost) / 60)
     assert result.outcome == "forgot"
     assert "exact formats 1.00 before" in advice(result) and "training.replay" in advice(result)
     assert "learning_rate" not in advice(result)
@@ -125,9 +133,9 @@ def test_a_greeting_before_everything_keeps_the_facts_and_loses_the_formats():
 def test_requests_come_without_the_brand_greedily_and_untuned_first():
     engine, ticks = Scripted(branded), []
     forgetting(engine, SAME, tick=lambda done, total, note: ticks.append((done, total)))
-    assert [tuned for tuned, _, _ in engine.seen] == [False] * 80 + [True] * 80
+    assert [tuned for tuned, _, _ in engine.seen] == [False] * 120 + [True] * 120
     assert {(len(messages), messages[0]["role"], warmth) for _, messages, warmth in engine.seen} == {(1, "user", 0.0)}
-    assert ticks == [(done, 160) for done in range(1, 161)]
+    assert ticks == [(done, 240) for done in range(1, 241)]
 
 
 def test_each_part_has_its_own_margin_and_any_of_them_fails_the_gate():
