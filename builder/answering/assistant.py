@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.answering.citations import Citation, cite
+from builder.answering.statements import same_words
 from builder.answering.systems import SYSTEMS, System
 from builder.model.engine import Decoding, Emit, Engine
 from builder.model.prompt import Message, render
@@ -69,6 +70,7 @@ class Assistant:
         """`adapted` says whether the engine holds the brand's adapter; `fixed` are phrases that all replies share."""
         self.fixed = tuple(fixed)
         self.brand, self.engine, self.retriever, self.adapted = brand, engine, retriever, adapted
+        self.alike = same_words(brand.voice.do)
 
     @property
     def systems(self) -> tuple[System, ...]:
@@ -109,7 +111,7 @@ class Assistant:
         decoding = Decoding(self.brand.model.reply_tokens, *(drawn or ()))
         made = self.engine.generate(messages, system.tuned, decoding, emit)
         start = time.perf_counter()
-        cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed) if (
+        cited = cite(made.text, finding.found, self.retriever.encoder, self.fixed, self.alike) if (
             system.retrieves and self.retriever) else ()
         return Reply(question, system.name, made.text, False, probability, finding.found, made.tokens,
                      made.prompt_tokens, before + made.seconds + time.perf_counter() - start, made.finish, cited,

@@ -1,27 +1,20 @@
-"""A reply's sentences to the spans of the passages that support them, without a model that judges."""
+"""A reply's sentences to the sentences of the passages that support them, without a model that judges."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from builder.scoring.grounded import claims
-from builder.scoring.text import places, without
+from builder.answering.statements import LEANS, NOT, Statement, clauses, says
+from builder.scoring.text import without
 from knowledge.search.encoder import Encoder
 from knowledge.search.index import Found
+from knowledge.search.late_interaction import Tokens
 from knowledge.text.sentences import MARKER, Span, sentences
 from knowledge.text.words import stems, words_of
 
-SUPPORTED = 0.6
-"""The mean of nearness and shared words from which a span supports a sentence; see `cite`."""
-SAME_WORDS = 0.5
-"""The share of words in common from which a "not" or its like on one side alone is a contradiction."""
 DENYING = 4
 """Words before a statement within which a "not" denies it."""
 FEWEST_STEMS = 2
 """Content words; a sentence of fewer states nothing."""
-_NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot|closed)\b|n['’]t\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,86 +36,101 @@ class Citation:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """One or two sentences of a found passage."""
+class _Held:
+    """A sentence of a found passage."""
 
+    found: int
+    number: int
+    start: int
+    end: int
+    statement: Statement
+
+
+@dataclass(frozen=True)
+class _Support:
+    """Where something is said, and how much of it, 0 to 1."""
+
+    share: float
     found: int
     start: int
     end: int
-    text: str
-    heading: str
-    rows: tuple[int, ...]
+    number: int
 
 
-def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[str] = ()) -> tuple[Citation, ...]:
-    """For each sentence of a reply the span of one or two sentences of a passage that says most of the same.
+def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[str] = (),
+         alike: Sequence[Collection[str]] = ()) -> tuple[Citation, ...]:
+    """For each sentence of a reply the sentence of a passage that says it, or two neighbours that say its clauses.
 
-    Support is the mean of the cosine and of the share of the sentence's content words that the span or its heading
-    holds. A sentence is supported from SUPPORTED on, if every number and name in it stands in the span or its heading,
-    and if the two don't say the same words with a "not" or its like on one side alone. A sentence that stands in the
-    span word for word is supported, whatever else the span says. `fixed` are the brand's own
-    phrases. Numbers that stand in one span count as one statement, so a span that mixes them up can be missed.
+    What saying means is in `statements.says`; a sentence that stands in one of the passage word for word is supported,
+    whatever else that says. `fixed` are the brand's own phrases, `alike` groups of words that mean the same to it.
     """
     spans = sentences(reply)
     bare = [without(reply[start:end], fixed).strip() for start, end in spans]
     needs = [len(set(stems(text))) >= FEWEST_STEMS and not text.endswith("?") for text in bare]
-    windows, texts = _windows(found)
-    if not windows or not any(needs):
+    if not found or not any(needs):
         return tuple(Citation(*span, need, None, 0, 0, 0.0) for span, need in zip(spans, needs, strict=True))
-    rows = encoder.encode([*texts, *bare])
-    sides = np.stack([_unit(rows[list(window.rows)].sum(0)) for window in windows])
+    parts = [[text, *clauses(text)] if need else [] for text, need in zip(bare, needs, strict=True)]
+    places = [[one.passage.text[start:end] for start, end in _parts(one.passage.text)] for one in found]
+    texts = [text for some in (*parts, *places) for text in some]
+    tokens = dict(zip(texts, encoder.encode_documents(texts)[1], strict=True))
+    held = [one for place, passage in enumerate(found) for one in _sentences(place, passage, tokens)]
     made = []
-    for number, (span, need) in enumerate(zip(spans, needs, strict=True)):
-        best, support = None, 0.0
-        if need:
-            near = sides @ rows[len(texts) + number]
-            rated = [(_support(bare[number], window, float(cosine)), window)
-                     for window, cosine in zip(windows, near, strict=True)]
-            support, best = max(rated, key=lambda one: (one[0], -one[1].end + one[1].start))
-        held = best if best is not None and support >= SUPPORTED else None
-        made.append(Citation(*span, need, held.found if held else None, held.start if held else 0,
-                             held.end if held else 0, support))
+    for span, need, some in zip(spans, needs, parts, strict=True):
+        best = _supported([Statement(text, tokens[text]) for text in some], held, alike) if need else None
+        made.append(Citation(*span, need, best.found if best else None, best.start if best else 0,
+                             best.end if best else 0, best.share if best else 0.0))
     return tuple(made)
 
 
-def _windows(found: Sequence[Found]) -> tuple[list[_Window], list[str]]:
-    """Each sentence of the passages and each two in a row, and the sentences' texts that vectors are made of."""
-    windows: list[_Window] = []
-    texts: list[str] = []
-    for place, one in enumerate(found):
-        spans = sentences(one.passage.text)
-        first = len(texts)
-        texts += [one.passage.text[start:end] for start, end in spans]
-        for number, (start, _) in enumerate(spans):
-            for last in (number, number + 1):
-                if last < len(spans) and (last == number or _one_thought(one.passage.text, spans[number], spans[last])):
-                    windows.append(_Window(place, start, spans[last][1], one.passage.text[start:spans[last][1]],
-                                           f"{one.passage.heading}\n{one.passage.lead}",
-                                           tuple(range(first + number, first + last + 1))))
-    return windows, texts
+def _sentences(place: int, found: Found, tokens: dict[str, Tokens]) -> list[_Held]:
+    """The sentences of a passage; one that points to the sentence before knows its words, unless it is another item."""
+    text, made = found.passage.text, list[_Held]()
+    heading = f"{found.passage.heading}\n{found.passage.lead}"
+    for number, (start, end) in enumerate(_parts(text)):
+        said, before = text[start:end], made[-1] if made else None
+        follows = before and _follows(text, before, start) and (
+            LEANS.search(said) or before.statement.text.endswith(":"))
+        made.append(_Held(place, number, start, end, Statement(
+            said, tokens[said], heading, before.statement if before and follows else None)))
+    return made
 
 
-def _one_thought(text: str, span: Span, then: Span) -> bool:
-    """Whether two sentences in a row belong together; rows and list items would lend each other their numbers."""
-    begins = text[slice(*span)]
-    if begins.startswith("|") or "\n\n" in text[span[1]:then[0]]:
+def _parts(text: str) -> list[Span]:
+    """The sentences of a passage; what a semicolon parts are two."""
+    parts = []
+    for start, end in sentences(text):
+        cuts = [start, *(at + 1 for at in range(start, end) if text[at] == ";"), end]
+        parts += [(first, last) for first, last in zip(cuts, cuts[1:], strict=False) if text[first:last].strip()]
+    return parts
+
+
+def _follows(text: str, before: _Held, start: int) -> bool:
+    """Whether a sentence goes on with the thought of the one before; rows and list items lend each other nothing."""
+    if before.statement.text.startswith("|") or "\n\n" in text[before.end:start]:
         return False
-    return begins.endswith(":") or not MARKER.match(text, then[0])
+    return before.statement.text.endswith(":") or not MARKER.match(text, start)
 
 
-def _support(sentence: str, window: _Window, cosine: float) -> float:
-    """0 where a number, a name, a "not", a "closed" or an "un" speaks against it."""
-    everything = f"{window.heading}\n{window.text}"
-    said, theirs = set(stems(sentence)), set(stems(everything))
-    if _stands_in(sentence, window.text):
-        return 1.0
-    shared = len(said & theirs) / len(said)
-    if any(not places(claim, everything) for claim in claims(sentence)):
-        return 0.0
-    if shared >= SAME_WORDS and (bool(_NOT.search(sentence)) != bool(_NOT.search(window.text))
-                                 or _negates(said, theirs) or _negates(theirs, said)):
-        return 0.0
-    return (max(cosine, 0.0) + shared) / 2
+def _supported(parts: Sequence[Statement], held: Sequence[_Held], alike: Sequence[Collection[str]]) -> _Support | None:
+    """What supports a whole sentence, the first of `parts`, or else each of its clauses, one beside the other."""
+    whole, *rest = (_best(part, held, alike) for part in parts)
+    if whole or not rest:
+        return whole
+    found = [one for one in rest if one]
+    together = len(found) == len(rest) and len({one.found for one in found}) == 1
+    numbers = [one.number for one in found]
+    if not together or max(numbers) - min(numbers) > 1:
+        return None
+    return _Support(min(one.share for one in found), found[0].found, min(one.start for one in found),
+                    max(one.end for one in found), min(numbers))
+
+
+def _best(ours: Statement, held: Sequence[_Held], alike: Sequence[Collection[str]]) -> _Support | None:
+    """The sentence that says most of a statement, the first of several; None where none does."""
+    rated = [(1.0 if _stands_in(ours.text, one.statement.text) else says(one.statement, ours, alike), one)
+             for one in held]
+    share, best = max(rated, key=lambda one: one[0])
+    return _Support(share, best.found, best.start, best.end, best.number) if share else None
 
 
 def _stands_in(sentence: str, text: str) -> bool:
@@ -134,15 +142,6 @@ def _stands_in(sentence: str, text: str) -> bool:
     for start, end in sentences(text):
         theirs = [word for _, _, word in words_of(text[start:end])]
         for at in range(len(theirs) - len(words) + 1):
-            if theirs[at:at + len(words)] == words and not _NOT.search(" ".join(theirs[max(0, at - DENYING):at])):
+            if theirs[at:at + len(words)] == words and not NOT.search(" ".join(theirs[max(0, at - DENYING):at])):
                 return True
     return False
-
-
-def _negates(one: set[str], other: set[str]) -> bool:
-    """Whether a word of one stands in the other with "un" before it, and only so."""
-    return any(f"un{stem}" in other for stem in one - other)
-
-
-def _unit(row: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    return row / max(float(np.linalg.norm(row)), 1e-9)

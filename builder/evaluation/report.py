@@ -255,6 +255,29 @@ class Retrieval(Part):
         return {name: estimate for name, estimate in found.items() if estimate.value is not None}
 
 
+class SupportCheck(Part):
+    """How far it can be trusted that a sentence is called supported, on sentences that nothing was chosen by."""
+
+    sentences: int
+    precision: Estimate
+    """The share of those called supported that are."""
+    recall: Estimate
+    """The share of those supported that are called so."""
+    called: dict[str, tuple[int, int]]
+    """By kind of sentence: how many were called supported, and how many there are."""
+
+    def __str__(self) -> str:
+        """Both in a sentence, for people."""
+        return ("Whether a passage supports a sentence is checked automatically. On "
+                f"{self.sentences} sentences of other organisations, {_percent(self.precision)} of those called "
+                f"supported were, and {_percent(self.recall)} of those that a passage supports were called so.")
+
+
+def _percent(share: Estimate) -> str:
+    around = "" if share.low is None or share.high is None else f" [{share.low:.0%}, {share.high:.0%}]"
+    return "none" if share.value is None else f"{share.value:.0%}{around}"
+
+
 class SeedDifference(Part):
     """A pair's difference with each seed of training, their spread, and the interval of their mean over questions."""
 
@@ -520,6 +543,7 @@ class Report(Part):
     rows: list[Row]
     seconds: float = 0.0
     retrieval: Retrieval | None = None
+    support: SupportCheck | None = None
     seeds: Seeds | None = None
     model_judge: Opinion | None = None
     provenance: Provenance | None = None

@@ -25,6 +25,7 @@ from builder.evaluation.interchange.imports import answered
 from builder.evaluation.model_judge import opinions
 from builder.evaluation.provenance import provenance
 from builder.evaluation.report import AuditNote, Build, Checks, Report, read_report
+from builder.evaluation.support_check import support_check
 from builder.model import prepare
 from builder.pipeline.index_stage import IndexSummary, build_index, found_by_questions
 from builder.pipeline.keys import checks_key, evaluation_key, inputs_of
@@ -223,6 +224,7 @@ def evaluate(workspace: Workspace, watch: Watch, extras: Extras = NOTHING_MORE,
             report.model_judge = opinions(extras.opinion, brand, report.rows, pairs, workspace.preferences,
                                              watch("opinion"))
         report.retrieval, report.provenance = found_by_questions(retriever, questions), provenance(workspace)
+        report.support = support_check(retriever.encoder) if retriever else None
         write_report(workspace, folder, report)
 
     folder = make_folder(workspace.place("evaluations", key), fill)

@@ -109,6 +109,7 @@ def markdown(report: Report) -> list[str]:
         sections["Retrieval alone"] = [
             *(f"{name}: {figures(estimate)}" for name, estimate in retrieval.scores.items()),
             *(f"AUROC against {kind}: {figures(auroc)}" for kind, auroc, _ in told_from(retrieval.answerability))]
+    sections["Sentences and their passages"] = [str(report.support)] if report.support else []
     sections["Test questions that did not count"] = [
         f"line {left.line}: {left.question} ({left.reason})" for left in report.left_out]
     sections["What a reply costs"] = [

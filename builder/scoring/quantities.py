@@ -8,11 +8,11 @@ Quantity = tuple[str, str]
 
 SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
           "seventeen eighteen nineteen").split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _ORDINAL = ("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
             "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth").split()
-_WORDS = {word: value for value, word in enumerate(SMALL)} | {ten: 10 * at for at, ten in enumerate(_TENS, 2)}
-_WORDS |= {f"{ten}{joint}{SMALL[one]}": 10 * at + one for at, ten in enumerate(_TENS, 2) for one in range(1, 10)
+_WORDS = {word: value for value, word in enumerate(SMALL)} | {ten: 10 * at for at, ten in enumerate(TENS, 2)}
+_WORDS |= {f"{ten}{joint}{SMALL[one]}": 10 * at + one for at, ten in enumerate(TENS, 2) for one in range(1, 10)
            for joint in "- "}
 _RANKS = {word: value for value, word in enumerate(_ORDINAL, 1)} | {"thirtieth": 30, "thirty-first": 31}
 _RANKS |= {f"twenty-{_ORDINAL[one]}": 21 + one for one in range(9)}

@@ -72,6 +72,9 @@ def _one(here: Workspace, part: str, known: dict[str, Path]) -> None:
     report = _read(name, known[name])
     if part == RETRIEVAL:
         _retrieval(report.retrieval)
+        if report.support:
+            st.header("Sentences and their passages", anchor=False)
+            st.text(str(report.support), width="stretch")
     elif part == REPLIES:
         report_replies.draw(report)
     else:
