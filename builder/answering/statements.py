@@ -53,7 +53,7 @@ for _sides in (
         "open opens opened, closed close closes shut; allowed welcome permitted, forbidden banned prohibited",
         "included includes include, excluded excludes exclude, extra; free, paid charged; full, empty",
         "start starts begin begins, end ends; buy buys, sell sells; arrive arrives, leave leaves; add, remove",
-        "new, old used; big large, small; high, low; higher, lower; long, short; longer, shorter; hot, warm, cool, cold",
+        "new, old used; big large, small; high, low; higher, lower; long, short; longer, shorter; hot warm, cool cold",
         "accept accepts, refuse refuses; adult adults, child children; summer, winter; spring, autumn; public, private",
         "wet, dry; left, right; next, previous; deposit, refund; possible, impossible; required compulsory, optional"):
     for _side in (one.split(", ") for one in _sides.split("; ")):
@@ -70,7 +70,7 @@ LEANS = re.compile(r"\b(?:it|they|them|this|these|those|ones?|he|she|his|her|its
 """What points to the sentence before."""
 _PART = re.compile(r"[,;:]|\b(?:unless|but|and|because|if|which|so|while|except|or|when|though|although|since)\b",
                    re.IGNORECASE)
-_CLAUSE = re.compile(r"[;,]? (?:and|but|so) (?:that )?|[;,] ", re.IGNORECASE)
+_CLAUSE = re.compile(r"[;,]? (?:and|but|so) (?:that )?(?!\d)|[;,] ", re.IGNORECASE)
 _WEEKDAYS, _WEEKENDS = re.compile(r"\bweekdays?\b", re.IGNORECASE), re.compile(r"\bweekends?\b", re.IGNORECASE)
 _NUMBERS = {word: str(value) for value, word in enumerate(SMALL)} | {
     word: str(10 * value) for value, word in enumerate(TENS, 2)}
@@ -192,8 +192,7 @@ def _stands(theirs: Statement, ours: Statement, word: str, stem: str, alike: Seq
 
 def _contradicts(theirs: Statement, ours: Statement, found: Collection[str]) -> bool:
     """Whether the parts of `theirs` that hold what was `found` deny otherwise, or have an opposite."""
-    cuts = [0, *(match.start() for match in _PART.finditer(theirs.text)), len(theirs.text)]
-    parts = [theirs.text[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = _parts(theirs.text)
     held = [part for part in parts if not {stem for _, stem in _content(part)}.isdisjoint(found)] or [theirs.text]
     said = {word for _, _, word in words_of(ours.text)}
     others = {word for _, _, word in words_of(theirs.text)}
@@ -205,6 +204,17 @@ def _contradicts(theirs: Statement, ours: Statement, found: Collection[str]) -> 
     if _unlike(ours.stems, theirs.stems) or _unlike(theirs.stems, ours.stems):
         return True
     return len(NOT.findall(ours.text)) % 2 != sum(len(NOT.findall(part)) for part in held) % 2
+
+
+def _parts(text: str) -> list[str]:
+    """A sentence's parts; what holds no content word, such as "and never", belongs to the part behind it."""
+    cuts, parts, waiting = [0, *(match.start() for match in _PART.finditer(text)), len(text)], list[str](), ""
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        waiting += text[start:end]
+        if any(not NOT.fullmatch(word) for word, _ in _content(waiting)):
+            parts.append(waiting)
+            waiting = ""
+    return parts
 
 
 def _unlike(one: Collection[str], other: Collection[str]) -> bool:
