@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from builder.answering.statements import LEANS, NOT, Statement, clauses, says
+from builder.answering.statements import LEANS, NOT, Statement, clauses, english, says
 from builder.scoring.text import without
 from knowledge.search.encoder import Encoder
 from knowledge.search.index import Found
@@ -85,13 +85,13 @@ def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[s
 def _sentences(place: int, found: Found, tokens: dict[str, Tokens]) -> list[_Held]:
     """The sentences of a passage; one that points to the sentence before knows its words, unless it is another item."""
     text, made = found.passage.text, list[_Held]()
-    heading = f"{found.passage.heading}\n{found.passage.lead}"
+    heading, usual = f"{found.passage.heading}\n{found.passage.lead}", english(text)
     for number, (start, end) in enumerate(_parts(text)):
         said, before = text[start:end], made[-1] if made else None
         follows = before and _follows(text, before, start) and (
             LEANS.search(said) or before.statement.text.endswith(":"))
         made.append(_Held(place, number, start, end, Statement(
-            said, tokens[said], heading, before.statement if before and follows else None)))
+            said, tokens[said], heading, before.statement if before and follows else None, usual)))
     return made
 
 

@@ -19,7 +19,7 @@ from builder.scoring.text import places
 from knowledge.search.late_interaction import Tokens
 from knowledge.text.words import stemmed, usual_words, words_of
 
-LIKE = 0.62
+LIKE = 0.58
 """The cosine of two words in their sentences from which one stands for the other."""
 FEWEST = 2
 """Content words of a statement that can be compared."""
@@ -28,18 +28,19 @@ ENGLISH = 0.2
 ENOUGH = 0.6
 """In other languages, the share of content words that must be found; nothing is known of what the others mean."""
 LIGHT = frozenset(
-    "need needs needed must may might can could should shall please available get gets got come comes make makes "
-    "made take takes able possible also simply even still yes sure course like want would will way go goes back "
+    "open opens need needs needed must may might can could should shall please available get gets got come comes "
+    "make makes made take takes able possible also simply even still yes sure course like want would will way go goes back "
     "anyone someone somebody anybody people everyone customer customers visitor visitors guest guests member "
     "members remember note ask happy glad either quite really currently usually normally kept keep offer offers "
     "offered give gives given provide provides provided put set own long use used using thing things anything "
-    "something whole part done".split())
+    "something whole part done let lets turn turns although though whereas whoever person persons required handed "
+    "ensure".split())
 """Words that a reply may add without stating anything more."""
 GROUPS = tuple(frozenset(line.split()) for line in (
     "cost costs price priced charge charged pay pays paid fee fees", "allow allowed allows permitted permit welcome",
     "return returns returned", "start starts begin begins starting beginning open opens opened",
     "end ends finish finishes close closes closed", "child children kid kids", "buy buys bought purchase purchased",
-    "ahead advance beforehand", "free nothing", "enter entry admission admitted", "send sends sent post posted",
+    "ahead advance beforehand", "enter entry admission admitted", "send sends sent post posted",
     "ring call telephone phone", "bring brings brought", "collect collected collection pick",
     "mend mends mended repair repairs repaired fix fixed", "big large larger bigger", "small smaller little",
     "lend lent loan loaned borrow borrowed", "show shown", "leave leaves left", "get receive received"))
@@ -61,16 +62,17 @@ for _sides in (
             for _word in _words.split():
                 OPPOSITES.setdefault(_word, set()).update(
                     word for others in _side if others != _words for word in others.split())
-NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot|unless|except|excluding)\b"
-                 r"|n['’]t\b", re.IGNORECASE)
+NOT = re.compile(r"\b(?:no|not|never|none|nothing|nobody|neither|nor|without|cannot|unless|except|excluding"
+                 r"|apart from|other than)\b|n['’]t\b", re.IGNORECASE)
 ONLY = frozenset({"only", "just", "alone", "except", "other", "nothing", "no"})
 NAMING = frozenset({"call", "say", "write", "use", "name", "instead"})
 LEANS = re.compile(r"\b(?:it|they|them|this|these|those|ones?|he|she|his|her|its|their|both|each|that|such|there"
                    r"|then)\b", re.IGNORECASE)
 """What points to the sentence before."""
-_PART = re.compile(r"[,;:]|\b(?:unless|but|and|because|if|which|so|while|except|or|when|though|although|since)\b",
+_PART = re.compile(r"[,;:]|\b(?:unless|but|and|because|if|which|so|while|except|apart from|or|when|though"
+                   r"|although|since|whereas)\b",
                    re.IGNORECASE)
-_CLAUSE = re.compile(r"[;,]? (?:and|but|so) (?:that )?(?!\d)|[;,] ", re.IGNORECASE)
+_CLAUSE = re.compile(r"[;,]? (?:and|but|so|though|although|whereas|while|which) (?:that )?(?!\d)|[;,] ", re.IGNORECASE)
 _WEEKDAYS, _WEEKENDS = re.compile(r"\bweekdays?\b", re.IGNORECASE), re.compile(r"\bweekends?\b", re.IGNORECASE)
 _NUMBERS = {word: str(value) for value, word in enumerate(SMALL)} | {
     word: str(10 * value) for value, word in enumerate(TENS, 2)}
@@ -86,6 +88,8 @@ class Statement:
     """Of the passage, with what leads to it; its words and names are known to whoever reads the sentence."""
     before: "Statement | None" = field(default=None, repr=False)
     """The sentence before, where this one points to it."""
+    english: bool = True
+    """Whether every word must be accounted for, as the rules for English allow."""
 
     @cached_property
     def amounts(self) -> set[Quantity]:
@@ -125,11 +129,11 @@ class Statement:
             rows.setdefault(word, []).append(_unit(row))
         return {word: _unit(np.mean(some, 0)) for word, some in rows.items()}
 
-    @cached_property
-    def english(self) -> bool:
-        """Whether the rules for English are for it."""
-        words, usual = [word for _, _, word in words_of(f"{self.heading} {self.text}")], usual_words(["en"])
-        return sum(word in usual for word in words) >= ENGLISH * len(words)
+
+def english(text: str) -> bool:
+    """Whether the rules for English are for a text: enough of its words are the commonest English ones."""
+    words, usual = [word for _, _, word in words_of(text)], set(usual_words(["en"]))
+    return sum(word in usual for word in words) >= ENGLISH * len(words)
 
 
 def same_words(instructions: Sequence[str]) -> list[frozenset[str]]:
@@ -153,10 +157,13 @@ def says(theirs: Statement, ours: Statement, alike: Sequence[Collection[str]] = 
         return 0.0
     found: set[str] = set()
     needed = matched = 0
-    for word, stem in _content(_without_days(ours.bare, theirs)):
-        stands = _stands(theirs, ours, word, stem, alike)
-        if stands is None and (word in LIGHT or "'" in word) and not word.isdigit():
+    words = _content(_without_days(ours.bare, theirs))
+    left = {stem for _, stem in theirs.words} - {stem for _, stem in words}  # what no word of ours says as it is
+    for word, stem in words:
+        if (word in LIGHT or "'" in word) and stem not in theirs.stems:
             continue
+        stands = _stands(theirs, ours, word, stem, left, alike)
+        left -= stands or set()
         needed += 1
         if stands is None:
             if theirs.english or _figure(word).isdigit():
@@ -170,24 +177,25 @@ def says(theirs: Statement, ours: Statement, alike: Sequence[Collection[str]] = 
     return 0.0 if _contradicts(theirs, ours, found) else max(matched, 1) / max(needed, 1)
 
 
-def _stands(theirs: Statement, ours: Statement, word: str, stem: str, alike: Sequence[Collection[str]]
-            ) -> set[str] | None:
-    """The stems of `theirs` that a word of `ours` stands for; None where it stands for none."""
+def _stands(theirs: Statement, ours: Statement, word: str, stem: str, left: Collection[str],
+            alike: Sequence[Collection[str]]) -> set[str] | None:
+    """The stems of `theirs`, itself or one of those `left`, that a word of `ours` stands for; None where for none."""
     figure = _figure(word)
     if figure.isdigit():
         return set() if figure in theirs.numbers else None
     if stem in theirs.stems:
         return {stem}
     for group in (*GROUPS, *alike):
-        if word in group and (same := {other for said, other in theirs.words if said in group}):
+        if word in group and (same := {other for said, other in theirs.words if said in group and other in left}):
             return same
     if stem in theirs.known:
         return set()
-    near = max(((float(ours.vectors[word] @ row), said) for said, row in theirs.vectors.items()),
-               default=(0.0, "")) if word in ours.vectors else (0.0, "")
-    if near[0] < LIKE or near[1] in OPPOSITES.get(word, ()):
+    if word not in ours.vectors:
         return None
-    return {other for said, other in theirs.words if said == near[1]}
+    row, others = ours.vectors[word], {said: other for said, other in theirs.words if other in left}
+    near, said = max(((float(row @ theirs.vectors[said]), said) for said in others if said in theirs.vectors),
+                     default=(0.0, ""))
+    return {others[said]} if near >= LIKE and said not in OPPOSITES.get(word, ()) else None
 
 
 def _contradicts(theirs: Statement, ours: Statement, found: Collection[str]) -> bool:

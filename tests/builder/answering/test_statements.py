@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.answering.statements import Statement, clauses, same_words, says
+from builder.answering.statements import Statement, clauses, english, same_words, says
 from knowledge.search.encoder import prepared
 from knowledge.search.late_interaction import NO_TOKENS
 
@@ -19,7 +19,7 @@ def said(theirs, ours, heading="", before="", alike=(), tokens=True):
     texts = [theirs, ours, before or "-"]
     made = prepared().encode_documents(texts)[1] if tokens else [NO_TOKENS] * 3
     earlier = Statement(before, made[2]) if before else None
-    return says(Statement(theirs, made[0], heading, earlier), Statement(ours, made[1]), alike) > 0
+    return says(Statement(theirs, made[0], heading, earlier, english(theirs)), Statement(ours, made[1]), alike) > 0
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
@@ -64,6 +64,11 @@ def test_a_brands_own_word_stands_for_the_usual_one():
     assert alike == [frozenset({"umbrella", "brolly"})]
     for theirs, ours in (("An umbrella is dried overnight.", "A brolly is dried overnight."),):
         assert said(theirs, ours, alike=alike) and not said(theirs, ours)
+
+
+def test_the_language_is_told_by_the_commonest_words():
+    assert all(map(english, SENTENCES[1:])) and english("")
+    assert not english("Der Laden öffnet montags um 9:30 Uhr und schließt am Abend um sechs.")
 
 
 def test_other_languages_are_compared_by_words_and_numbers_alone():

@@ -64,8 +64,8 @@ def test_values_of_the_same_questions_are_drawn_together():
     alone, paired = _auroc(higher, lower), _auroc(higher, lower, paired=True)
     assert alone.value == paired.value == pytest.approx(roc_auc_score([1] * 60 + [0] * 60, higher + lower))
     slow = [roc_auc_score([1] * 60 + [0] * 60, [*np.array(higher)[drawn], *np.array(lower)[drawn]])
-            for drawn in (chance.integers(0, 60, 60) for _ in range(2000))]
-    assert (paired.low, paired.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.015)
+            for drawn in (chance.integers(0, 60, 60) for _ in range(500))]
+    assert (paired.low, paired.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.02)
     assert paired.high - paired.low < 0.6 * (alone.high - alone.low)
 
 
