@@ -29,8 +29,8 @@ ENOUGH = 0.6
 """In other languages, the share of content words that must be found; nothing is known of what the others mean."""
 LIGHT = frozenset(
     "open opens need needs needed must may might can could should shall please available get gets got come comes "
-    "make makes made take takes able possible also simply even still yes sure course like want would will way go goes back "
-    "anyone someone somebody anybody people everyone customer customers visitor visitors guest guests member "
+    "make makes made take takes able possible also simply even still yes sure course like want would will way go "
+    "goes back anyone someone somebody anybody people everyone customer customers visitor visitors guest guests member "
     "members remember note ask happy glad either quite really currently usually normally kept keep offer offers "
     "offered give gives given provide provides provided put set own long use used using thing things anything "
     "something whole part done let lets turn turns although though whereas whoever person persons required handed "
