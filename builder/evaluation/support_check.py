@@ -19,6 +19,7 @@ from knowledge.search.index import Found
 from knowledge.search.passages import Passage
 
 Half = Literal["development", "final"]
+_MADE: dict[tuple[str, Half], SupportCheck] = {}
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,17 @@ def called_supported(sentences: Sequence[Sentence], encoder: Encoder) -> list[bo
 
 
 def support_check(encoder: Encoder, half: Half = "final") -> SupportCheck:
-    """Precision, recall and what is called supported of each kind; 95 % intervals over passages."""
-    sentences = written(half)
+    """Precision, recall and what is called supported of each kind; 95 % intervals over passages.
+
+    It takes seconds and depends on the encoder alone, so in one process it is made once for each.
+    """
+    key = encoder.sha256, half
+    if key not in _MADE:
+        _MADE[key] = _judged(encoder, written(half))
+    return _MADE[key]
+
+
+def _judged(encoder: Encoder, sentences: Sequence[Sentence]) -> SupportCheck:
     called = called_supported(sentences, encoder)
     kinds = dict.fromkeys(one.kind for one in sentences)
     return SupportCheck(

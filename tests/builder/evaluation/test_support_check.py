@@ -21,6 +21,11 @@ def test_the_halves_have_all_kinds_and_nothing_in_common():
         assert all(one.supported == (one.kind == "true") for one in sentences)
 
 
+@pytest.fixture(autouse=True)
+def _anew(monkeypatch):
+    monkeypatch.setattr(checked, "_MADE", {})
+
+
 def test_precision_and_recall_are_those_of_what_is_called_supported(monkeypatch):
     sentences = [Sentence(f"p{number // 4}", "", f"passage {number // 4}", f"sentence {number}", kind, kind == "true")
                  for number, kind in enumerate(["true", "true", "fact", "word"] * 3)]
@@ -33,6 +38,7 @@ def test_precision_and_recall_are_those_of_what_is_called_supported(monkeypatch)
     assert found.recall.low < 0.5 < found.recall.high
     assert "75% [" in str(found) and "50% [" in str(found) and "On 12 sentences" in str(found)
     monkeypatch.setattr(checked, "called_supported", lambda some, encoder: [False] * len(some))
+    checked._MADE.clear()
     nothing = support_check(prepared())
     assert nothing.precision.value is None and "none of those called" in str(nothing)
 
