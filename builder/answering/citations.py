@@ -47,7 +47,7 @@ class _Held:
 
 
 @dataclass(frozen=True)
-class _Support:
+class Support:
     """Where something is said, and how much of it, 0 to 1."""
 
     share: float
@@ -67,19 +67,26 @@ def cite(reply: str, found: Sequence[Found], encoder: Encoder, fixed: Sequence[s
     spans = sentences(reply)
     bare = [without(reply[start:end], fixed).strip() for start, end in spans]
     needs = [len(set(stems(text))) >= FEWEST_STEMS and not text.endswith("?") for text in bare]
-    if not found or not any(needs):
-        return tuple(Citation(*span, need, None, 0, 0, 0.0) for span, need in zip(spans, needs, strict=True))
-    parts = [[text, *clauses(text)] if need else [] for text, need in zip(bare, needs, strict=True)]
-    places = [[one.passage.text[start:end] for start, end in _parts(one.passage.text)] for one in found]
-    texts = [text for some in (*parts, *places) for text in some]
-    tokens = dict(zip(texts, encoder.encode_documents(texts)[1], strict=True))
-    held = [one for place, passage in enumerate(found) for one in _sentences(place, passage, tokens)]
+    said = iter(supports([text for text, need in zip(bare, needs, strict=True) if need], found, encoder, alike))
     made = []
-    for span, need, some in zip(spans, needs, parts, strict=True):
-        best = _supported([Statement(text, tokens[text]) for text in some], held, alike) if need else None
+    for span, need in zip(spans, needs, strict=True):
+        best = next(said) if need else None
         made.append(Citation(*span, need, best.found if best else None, best.start if best else 0,
                              best.end if best else 0, best.share if best else 0.0))
     return tuple(made)
+
+
+def supports(statements: Sequence[str], found: Sequence[Found], encoder: Encoder,
+             alike: Sequence[Collection[str]] = ()) -> list[Support | None]:
+    """For each sentence where it is said, None where it isn't; the passages are read once for all."""
+    if not found or not statements:
+        return [None] * len(statements)
+    parts = [[text, *clauses(text)] for text in statements]
+    places = [[one.passage.text[start:end] for start, end in _parts(one.passage.text)] for one in found]
+    texts = list(dict.fromkeys(text for some in (*parts, *places) for text in some))
+    tokens = dict(zip(texts, encoder.encode_documents(texts)[1], strict=True))
+    held = [one for place, passage in enumerate(found) for one in _sentences(place, passage, tokens)]
+    return [_supported([Statement(text, tokens[text]) for text in some], held, alike) for some in parts]
 
 
 def _sentences(place: int, found: Found, tokens: dict[str, Tokens]) -> list[_Held]:
@@ -111,7 +118,7 @@ def _follows(text: str, before: _Held, start: int) -> bool:
     return before.statement.text.endswith(":") or not MARKER.match(text, start)
 
 
-def _supported(parts: Sequence[Statement], held: Sequence[_Held], alike: Sequence[Collection[str]]) -> _Support | None:
+def _supported(parts: Sequence[Statement], held: Sequence[_Held], alike: Sequence[Collection[str]]) -> Support | None:
     """What supports a whole sentence, the first of `parts`, or else each of its clauses, one beside the other."""
     whole, *rest = (_best(part, held, alike) for part in parts)
     if whole or not rest:
@@ -121,16 +128,16 @@ def _supported(parts: Sequence[Statement], held: Sequence[_Held], alike: Sequenc
     numbers = [one.number for one in found]
     if not together or max(numbers) - min(numbers) > 1:
         return None
-    return _Support(min(one.share for one in found), found[0].found, min(one.start for one in found),
+    return Support(min(one.share for one in found), found[0].found, min(one.start for one in found),
                     max(one.end for one in found), min(numbers))
 
 
-def _best(ours: Statement, held: Sequence[_Held], alike: Sequence[Collection[str]]) -> _Support | None:
+def _best(ours: Statement, held: Sequence[_Held], alike: Sequence[Collection[str]]) -> Support | None:
     """The sentence that says most of a statement, the first of several; None where none does."""
     rated = [(1.0 if _stands_in(ours.text, one.statement.text) else says(one.statement, ours, alike), one)
              for one in held]
     share, best = max(rated, key=lambda one: one[0])
-    return _Support(share, best.found, best.start, best.end, best.number) if share else None
+    return Support(share, best.found, best.start, best.end, best.number) if share else None
 
 
 def _stands_in(sentence: str, text: str) -> bool:

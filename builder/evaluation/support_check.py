@@ -9,9 +9,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from typing import Literal
 
-from builder.answering.citations import cite
+from builder.answering.citations import supports
 from builder.evaluation.report import Estimate, SupportCheck
 from builder.scoring.statistics import interval
 from knowledge.search.encoder import Encoder
@@ -44,10 +45,14 @@ def written(half: Half) -> list[Sentence]:
 
 def called_supported(sentences: Sequence[Sentence], encoder: Encoder) -> list[bool]:
     """For each whether its passage is said to support it."""
-    found = [Found(Passage(f"documents/{one.passage_id}.md", one.heading, one.passage, 0, len(one.passage), None), 0,
-                   1.0, 1.0, 1.0) for one in sentences]
-    return [any(citation.found is not None for citation in cite(one.sentence, [passage], encoder))
-            for one, passage in zip(sentences, found, strict=True)]
+    said: list[bool] = []
+    for _, group in groupby(sentences, lambda one: one.passage_id):
+        some = list(group)
+        passage = Passage(f"documents/{some[0].passage_id}.md", some[0].heading, some[0].passage, 0,
+                          len(some[0].passage), None)
+        found = [Found(passage, 0, 1.0, 1.0, 1.0)]
+        said += [one is not None for one in supports([one.sentence for one in some], found, encoder)]
+    return said
 
 
 def support_check(encoder: Encoder, half: Half = "final") -> SupportCheck:
