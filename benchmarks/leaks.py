@@ -53,15 +53,24 @@ def _write(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def main() -> None:
-    """Print a line for each kind of example."""
+def found() -> dict[str, list[str]]:
+    """The same of all organisations together."""
     rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     totals: dict[str, list[str]] = {}
-    for name, some in groupby(rows, lambda row: row["organisation"]):
+    for name, some in groupby(sorted(rows, key=_organisation), _organisation):
         with TemporaryDirectory() as place:
             for kind, said in found_in(list(some), Path(place) / name.replace(" ", "-")).items():
                 totals.setdefault(kind, []).extend(said)
-    for kind, said in totals.items():
+    return totals
+
+
+def _organisation(row: dict[str, Any]) -> str:
+    return str(row["organisation"])
+
+
+def main() -> None:
+    """Print a line for each kind of example."""
+    for kind, said in found().items():
         print(f"{kind}: left out of the judging {said.count('error')}, warned of {said.count('warning')}, "  # noqa: T201
               f"of {len(said)}")
 

@@ -85,7 +85,7 @@ class Statement:
     text: str
     tokens: Tokens
     heading: str = ""
-    """Of the passage, with what leads to it; its words and names are known to whoever reads the sentence."""
+    """Of the passage, with what leads to it; its names are known to whoever reads the sentence."""
     before: "Statement | None" = field(default=None, repr=False)
     """The sentence before, where this one points to it."""
     english: bool = True
@@ -115,11 +115,6 @@ class Statement:
     def numbers(self) -> set[str]:
         """Every word of it, small numbers in figures."""
         return {_figure(word) for _, _, word in words_of(self.text)}
-
-    @cached_property
-    def known(self) -> set[str]:
-        """The stems that whoever reads it has read before."""
-        return {stem for _, stem in _content(self.heading)} | (self.before.stems if self.before else set())
 
     @cached_property
     def vectors(self) -> Mapping[str, Any]:
@@ -188,8 +183,6 @@ def _stands(theirs: Statement, ours: Statement, word: str, stem: str, left: Coll
     for group in (*GROUPS, *alike):
         if word in group and (same := {other for said, other in theirs.words if said in group and other in left}):
             return same
-    if stem in theirs.known:
-        return set()
     if word not in ours.vectors:
         return None
     row, others = ours.vectors[word], {said: other for said, other in theirs.words if other in left}

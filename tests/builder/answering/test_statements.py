@@ -52,10 +52,8 @@ def test_what_is_changed_is_no_longer_said(theirs, ours, says_it):
     assert said(theirs, ours) == says_it
 
 
-def test_heading_and_the_sentence_before_lend_words_and_names_but_no_amounts():
-    assert said("It costs £3 and is paid at the desk.", "The locker token costs £3.", heading="Lockers > Token")
-    assert not said("It costs £3 and is paid at the desk.", "The locker token costs £3.")
-    assert said("It is kept for five days.", "The parcel is kept for five days.", before="A parcel goes to the shop.")
+def test_heading_and_the_sentence_before_lend_no_amounts_and_no_words():
+    assert not said("It costs £3 and is paid at the desk.", "The locker token costs £3.", heading="Lockers > Token")
     assert not said("It is kept at the shop.", "It is kept at the shop for 9 days.", heading="After 9 days")
 
 

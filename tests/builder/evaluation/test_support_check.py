@@ -43,7 +43,7 @@ def test_precision_and_recall_are_those_of_what_is_called_supported(monkeypatch)
     assert nothing.precision.value is None and "none of those called" in str(nothing)
 
 
-@pytest.mark.parametrize(("half", "precision", "recall"), [("development", 0.9, 0.7), ("final", 0.85, 0.4)])
+@pytest.mark.parametrize(("half", "precision", "recall"), [("development", 0.85, 0.6), ("final", 0.8, 0.5)])
 def test_hardly_a_sentence_is_called_supported_that_is_not(half, precision, recall):
     found = support_check(prepared(), half)
     assert found.precision.value >= precision and found.recall.value >= recall

@@ -254,11 +254,11 @@ def test_an_adapter_that_makes_no_numbers_is_one_line(base, tmp_path):
 def test_a_fresh_adapter_has_forgotten_nothing_and_a_ruined_one_is_found_out(base, tmp_path, strength, outcome,
                                                                              monkeypatch):
     rows = checked._rows
-    monkeypatch.setattr(checked, "_rows", lambda name: rows(name)[::3])  # enough of them to tell the two apart
+    monkeypatch.setattr(checked, "_rows", lambda name, *more: rows(name, *more)[::1 if name == "formats" else 3])
     adapter = write_adapter(tmp_path / "adapter", strength)
     write_lora(adapter, base, tmp_path / "adapter.gguf")
     engine = LlamaEngine(prepared(), tmp_path / "adapter.gguf")
     result = forgetting(engine, mean_log_probabilities(base, adapter, general_texts()))
     assert {result.parts[name].outcome for name in PARTS} == {outcome}
-    assert all(0.2 <= result.parts[name].before <= 0.8 for name in ("instructions", "formats"))
+    assert all(0.1 <= result.parts[name].before <= 0.8 for name in ("instructions", "formats"))
     assert all(item.before == item.after for item in result.items) == (outcome == "kept")
